@@ -1,0 +1,1 @@
+"""The built-in adapters: a module per protocol or runtime."""

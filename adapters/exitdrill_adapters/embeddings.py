@@ -1,0 +1,41 @@
+"""A response to ``/embeddings``, as events."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import struct
+from typing import Any
+
+from exitdrill.backend import Embedding, Event, Finish
+from exitdrill_adapters import failures
+from exitdrill_adapters.wire import malformed, parse_chunk, read_usage
+
+
+def read_embeddings(body: bytes, at: int) -> list[Event]:
+    """The events of a whole embedding response. Raises `BackendError` for what is not one."""
+    reply = parse_chunk(body)
+    if reply.get("error"):
+        raise failures.from_stream(reply["error"])
+    data = reply.get("data")
+    if not isinstance(data, list) or not data:
+        raise malformed("an embedding response without data")
+    events: list[Event] = [_embedding(item, position, at) for position, item in enumerate(data)]
+    if (usage := read_usage(reply.get("usage"), at)) is not None:
+        events.append(usage)
+    return [*events, Finish(at, "stop")]
+
+
+def _embedding(item: Any, position: int, at: int) -> Embedding:
+    try:
+        index, value = item.get("index", position), item["embedding"]
+        vector = _floats(value) if isinstance(value, str) else tuple(map(float, value))
+    except (AttributeError, KeyError, TypeError, ValueError, struct.error, binascii.Error):
+        raise malformed("an embedding that is no vector") from None
+    return Embedding(at, index, vector)
+
+
+def _floats(text: str) -> tuple[float, ...]:
+    """``encoding_format: base64`` is little-endian float32."""
+    data = base64.b64decode(text, validate=True)
+    return struct.unpack(f"<{len(data) // 4}f", data)

@@ -1,0 +1,270 @@
+"""Any endpoint that speaks the OpenAI protocol, streamed, over aiohttp.
+
+How vendors differ is in the table of rows (`vendors`); a new vendor costs one row. Redirects are
+not followed and netrc is not read: a key goes to the endpoint that the scenario names, and nowhere
+else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import aiohttp
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+from exitdrill.backend import (
+    BackendConfig,
+    Description,
+    Event,
+    Operation,
+    Prepared,
+    Request,
+    Usage,
+)
+from exitdrill.errors import BackendError, ScenarioError
+from exitdrill_adapters import failures, rewrite
+from exitdrill_adapters.embeddings import read_embeddings
+from exitdrill_adapters.endpoint import base_url, is_local, proxy_for
+from exitdrill_adapters.options import nearest, option_key, parse_options, resolve_path
+from exitdrill_adapters.reading import Reading
+from exitdrill_adapters.recount import TokenCounter
+from exitdrill_adapters.transport import Progress, Transport, since
+from exitdrill_adapters.vendors import VENDORS, Vendor
+from exitdrill_adapters.wire import ChunkReader, parse_chunk
+
+_PATHS: Mapping[Operation, str] = {
+    "chat": "chat/completions",
+    "completion": "completions",
+    "embedding": "embeddings",
+}
+_SECRET_HEADER = re.compile(
+    r"(^|[-_])(authorization|auth|cookie|token|secret|password|credentials?"
+    r"|(api|access|subscription)[-_]?key)($|[-_])",
+    re.IGNORECASE,
+)
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_OWN_HEADERS = frozenset(
+    {"accept-encoding", "content-length", "content-type", "host", "transfer-encoding"}
+)
+_OWN_BODY = frozenset({"model", "stream", "stream_options", "messages", "prompt", "input", "n"})
+
+
+class OpenAIOptions(BaseModel):
+    """The options of an `OpenAIBackend` in scenario.toml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    vendor: str = "generic"
+    headers: dict[str, str] = Field(default_factory=dict)
+    tokenizer: str | None = None
+    extra_body: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("vendor")
+    @classmethod
+    def _vendor_is_known(cls, value: str) -> str:
+        if value not in VENDORS:
+            raise ValueError(f"{value!r} is no known vendor; {nearest(value, VENDORS)}")
+        return value
+
+    @field_validator("headers")
+    @classmethod
+    def _headers_hold_no_secret(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, text in value.items():
+            if _SECRET_HEADER.search(name):
+                raise ValueError(
+                    f"{name!r} looks like a secret, which must not stand in a scenario;"
+                    " name the variable that holds the key in key_env instead"
+                )
+            if name.lower() in _OWN_HEADERS:
+                raise ValueError(f"{name!r} is set by the adapter")
+            if not (_HEADER_NAME.fullmatch(name) and text.isprintable()):
+                raise ValueError(f"{name!r} is no valid header")
+        return value
+
+    @field_validator("extra_body")
+    @classmethod
+    def _extra_body_leaves_ours(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if taken := sorted(_OWN_BODY & value.keys()):
+            raise ValueError(f"{taken[0]!r} belongs to the workload or to the adapter")
+        return value
+
+
+class OpenAIBackend:
+    """A backend behind an OpenAI-compatible endpoint.
+
+    Making one validates the configuration and raises `ScenarioError`; nothing is called yet.
+    """
+
+    def __init__(self, config: BackendConfig) -> None:
+        options = parse_options(config, OpenAIOptions)
+        self._config = config
+        self._options = options
+        self._vendor: Vendor = VENDORS[options.vendor]
+        self._url = base_url(config, self._vendor)
+        self._tokenizer = None
+        if options.tokenizer is not None:
+            self._tokenizer = resolve_path(config, "tokenizer", options.tokenizer)
+            if not self._tokenizer.is_file():
+                raise ScenarioError("is not a file", key=option_key(config, "tokenizer"))
+        self._counter: TokenCounter | None = None
+        self._transport: Transport | None = None
+
+    @property
+    def operations(self) -> frozenset[Operation]:
+        """What the vendor's row lists."""
+        return frozenset(self._vendor.operations)
+
+    @property
+    def local(self) -> bool:
+        """Whether the endpoint is on loopback."""
+        return is_local(self._url)
+
+    def prepare(self, request: Request) -> Prepared:
+        """The request as this vendor takes it, by its row."""
+        return rewrite.prepare(request, self._vendor, self._config.model, self._options.extra_body)
+
+    async def start(self) -> Description:
+        """Open the session, and ask the server what it is.
+
+        Raises `ScenarioError` for a key that is not set and for a tokenizer that is none,
+        `AdapterError` where the tokenizers package is missing, `BackendError` (unreachable) where
+        nothing answers at all.
+        """
+        secret = self._key()
+        if self._tokenizer is not None:
+            self._counter = await asyncio.to_thread(TokenCounter, self._tokenizer)
+        await self.close()
+        self._transport = Transport(self._url, secret, self._options.headers, self._config.timeouts)
+        try:
+            server, status, found = await self._transport.probe(self._vendor.probe)
+        except BackendError:
+            await self.close()
+            raise
+        return Description(
+            adapter=self._config.adapter,
+            model=self._config.model,
+            server=server,
+            endpoint_host=self._url.authority,
+            details=self._details(status, found),
+        )
+
+    def stream(self, prepared: Prepared) -> AsyncIterator[Event]:
+        """Answer one request: see `Backend.stream`. Raises `BackendError`."""
+        start = time.monotonic_ns()
+        if self._transport is None:
+            raise RuntimeError("stream() before start()")
+        if prepared.request.operation == "embedding":
+            return self._embed(self._transport, prepared, start)
+        return self._generate(self._transport, prepared, start)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            await transport.close()
+
+    # --- one answer
+
+    async def _generate(
+        self, transport: Transport, prepared: Prepared, start: int
+    ) -> AsyncIterator[Event]:
+        _refuse_rejected(prepared)
+        operation, gap = prepared.request.operation, self._config.timeouts.gap
+        reader = ChunkReader(self._vendor, operation, prepared.body)
+        progress, kept = Progress(), list[Event]()
+        with transport.translated(progress):
+            async with transport.post(_PATHS[operation], prepared.body, progress) as response:
+                await _refuse_whole(response)
+                async with Reading(response, reader, start, gap, progress) as reading:
+                    while (events := await reading.batch()) is not None:
+                        if self._counter is not None:
+                            kept += events
+                        for event in events:
+                            yield event
+        if (usage := await self._recount(prepared, kept)) is not None:
+            yield usage
+
+    async def _embed(
+        self, transport: Transport, prepared: Prepared, start: int
+    ) -> AsyncIterator[Event]:
+        _refuse_rejected(prepared)
+        progress = Progress()
+        with transport.translated(progress):
+            async with transport.post(_PATHS["embedding"], prepared.body, progress) as response:
+                body = await response.read()
+                events = read_embeddings(body, since(start))
+        for event in events:
+            yield event
+        if (usage := await self._recount(prepared, events)) is not None:
+            yield usage
+
+    async def _recount(self, prepared: Prepared, events: list[Event]) -> Usage | None:
+        if self._counter is None or any(isinstance(event, Usage) for event in events):
+            return None
+        return await asyncio.to_thread(self._counter.usage, prepared, events)
+
+    # --- beginnings
+
+    def _key(self) -> SecretStr | None:
+        name = self._config.key_env
+        if name is None and self._config.endpoint is None:
+            # The row's variable goes to the row's endpoint only: a key is not sent elsewhere.
+            name = self._vendor.key_env
+        if name is None:
+            return None
+        value = os.environ.get(name, "").strip()
+        place = f"backends.{self._config.name}.key_env"
+        if not value:
+            raise ScenarioError(f"the environment variable {name} is not set", key=place)
+        if not (value.isascii() and value.isprintable()):
+            raise ScenarioError(f"the environment variable {name} holds no valid key", key=place)
+        return SecretStr(value)
+
+    def _details(self, status: int | None, found: object) -> dict[str, Any]:
+        proxy = proxy_for(self._url)
+        details: dict[str, Any] = {
+            "vendor": self._vendor.name,
+            "quirks": self._vendor.quirks(),
+            "transport": self._url.scheme,
+            "probe": f"{self._vendor.probe}: {status or 'no answer in time'}",
+            **_listed(found, self._config.model),
+        }
+        if proxy is not None:
+            details["proxy"] = proxy.authority.rpartition("@")[2]
+        if self._options.extra_body:
+            details["extra_body"] = self._options.extra_body
+        return details
+
+
+def _refuse_rejected(prepared: Prepared) -> None:
+    for edit in prepared.edits:
+        if edit.action == "reject":
+            raise BackendError("rejected", f"{edit.path or '/'}: {edit.detail}")
+
+
+async def _refuse_whole(response: aiohttp.ClientResponse) -> None:
+    """A server that does not stream cannot be timed: its first token would be its last."""
+    if response.content_type != "application/json":
+        return
+    reply = parse_chunk(await response.read())
+    if reply.get("error"):
+        raise failures.from_stream(reply["error"])
+    message = "answered in one piece although a stream was asked for"
+    raise BackendError("unsupported", message, status=response.status)
+
+
+def _listed(found: object, model: str) -> dict[str, Any]:
+    """What a list of models says of ours; only plain values, as they came."""
+    entries = found.get("data") if isinstance(found, dict) else None
+    if not isinstance(entries, list):
+        return {}
+    for entry in entries:
+        if isinstance(entry, dict) and entry.get("id") == model:
+            plain = {k: v for k, v in entry.items() if isinstance(v, str | int | float | bool)}
+            return {"listed": plain}
+    return {"listed": None}

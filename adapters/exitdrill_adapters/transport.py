@@ -1,0 +1,166 @@
+"""HTTP to one OpenAI-compatible endpoint: the session, the key, and what can go wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from pydantic import SecretStr
+from yarl import URL
+
+from exitdrill.backend import Timeouts
+from exitdrill.errors import BackendError
+from exitdrill_adapters import failures
+from exitdrill_adapters.endpoint import proxy_for
+
+_KEEPALIVE = 4.0
+"""Seconds that an idle connection is kept: uvicorn and Node drop theirs after 5, and a request
+that meets a connection at that moment fails."""
+_MAX_ERROR_BODY = 65_536
+_MAX_PROBE_BODY = 4 * 1024 * 1024
+_PROBE_TIMEOUT = 5.0
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far an exchange has come: what the same exception means depends on it."""
+
+    answered: bool = False
+    silent: bool = False
+
+
+class Transport:
+    """One session with one endpoint. Made within an event loop; `close` it."""
+
+    def __init__(
+        self, url: URL, secret: SecretStr | None, headers: Mapping[str, str], timeouts: Timeouts
+    ) -> None:
+        self._url = url
+        self._secret = secret
+        self._timeouts = timeouts
+        # Compression would hold pieces back on the server's side.
+        headers = {**headers, "Accept-Encoding": "identity"}
+        if secret is not None:
+            headers["Authorization"] = f"Bearer {secret.get_secret_value()}"
+        self._session = aiohttp.ClientSession(
+            # How many requests are under way is the engine's decision: no limit here.
+            connector=aiohttp.TCPConnector(
+                limit=0, keepalive_timeout=_KEEPALIVE, ttl_dns_cache=300
+            ),
+            headers=headers,
+            timeout=aiohttp.ClientTimeout(total=timeouts.request, connect=timeouts.connect),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            proxy=proxy_for(url),
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._session.close()
+
+    @contextlib.asynccontextmanager
+    async def post(
+        self, path: str, body: Mapping[str, Any], progress: Progress
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The response to a request, of which only the headers have been read.
+
+        Raises `BackendError` for a status other than 2xx.
+        """
+        async with self._session.post(
+            self._url.joinpath(path),
+            data=json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+            allow_redirects=False,
+        ) as response:
+            progress.answered = True
+            if not 200 <= response.status < 300:
+                text = (await _read(response, _MAX_ERROR_BODY)).decode(errors="replace")
+                raise failures.from_response(response.status, response.headers, text)
+            yield response
+
+    @contextlib.contextmanager
+    def translated(self, progress: Progress) -> Iterator[None]:
+        """Raises what goes wrong inside as `BackendError`, capped and without the key.
+
+        Without their causes: aiohttp's errors can hold the request's headers, the key included.
+        """
+        try:
+            yield
+        except BackendError as error:
+            raise self._clean(error) from None
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._clean(self._broken(error, progress)) from None
+
+    async def probe(self, path: str) -> tuple[str | None, int | None, object]:
+        """What the server calls itself, its status, and the JSON at ``path``: None where unknown.
+
+        Raises `BackendError` (unreachable) where nothing answers; a slow or failing server is no
+        error here.
+        """
+        url = self._url.with_path(path) if path.startswith("/") else self._url.joinpath(path)
+        try:
+            async with self._session.get(
+                url,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(
+                    total=min(_PROBE_TIMEOUT, self._timeouts.request),
+                    connect=self._timeouts.connect,
+                ),
+            ) as response:
+                body = await _read(response, _MAX_PROBE_BODY)
+                return response.headers.get("Server"), response.status, _json(body)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise self._clean(BackendError("unreachable", self._said(error))) from None
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return None, None, None
+
+    def _broken(self, error: Exception, progress: Progress) -> BackendError:
+        timeouts = self._timeouts
+        if progress.silent:
+            return BackendError("timeout", f"gap: nothing came for {timeouts.gap:g} s")
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            return BackendError("timeout", f"connect: no connection in {timeouts.connect:g} s")
+        if isinstance(error, TimeoutError):
+            return BackendError("timeout", f"request: not answered in {timeouts.request:g} s")
+        if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError):
+            return BackendError("unreachable", self._said(error))
+        if progress.answered:
+            return BackendError("malformed_stream", f"cut off: {self._said(error)}", status=200)
+        return BackendError("server", f"closed the connection unanswered: {self._said(error)}")
+
+    def _said(self, error: Exception) -> str:
+        return f"{self._url.authority}: {str(error) or type(error).__name__}"
+
+    def _clean(self, error: BackendError) -> BackendError:
+        secret = None if self._secret is None else self._secret.get_secret_value()
+        return BackendError(
+            error.kind,
+            failures.clean(error.message, secret),
+            status=error.status,
+            retry_after=error.retry_after,
+        )
+
+
+def since(start: int) -> int:
+    """Nanoseconds since ``start``, on the clock of all events."""
+    return time.monotonic_ns() - start
+
+
+async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    pieces: list[bytes] = []
+    size = 0
+    while size < limit and (piece := await response.content.readany()):
+        pieces.append(piece)
+        size += len(piece)
+    return b"".join(pieces)[:limit]
+
+
+def _json(body: bytes) -> object:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None

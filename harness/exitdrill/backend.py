@@ -1,0 +1,349 @@
+"""The one interface between the engine and whatever answers a request.
+
+An adapter is a callable ``(BackendConfig) -> Backend``, found through the entry-point group
+``exitdrill.adapters``. A backend answers a request as a stream of timed events; whole replies,
+times to first token and token counts are folded from the events by `fold`, once, for all
+adapters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from exitdrill.errors import AdapterError
+
+Operation = Literal["chat", "completion", "embedding"]
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "error", "other"]
+EditAction = Literal["rename", "transform", "drop", "reject"]
+UsageSource = Literal["reported", "recounted"]
+
+ENTRY_POINTS = "exitdrill.adapters"
+EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One recorded request: an operation with its OpenAI-shaped body (not to be mutated)."""
+
+    operation: Operation
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """What an adapter had to do to a request so that its backend takes it.
+
+    ``path`` is a JSON pointer into the request's body, ``detail`` says what was done and why.
+    A ``rename`` keeps the meaning; a ``transform`` or ``drop`` may not; ``reject`` says that the
+    backend cannot honour the request at all.
+    """
+
+    action: EditAction
+    path: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request as its backend will get it: the body for the wire, and the edits that led there."""
+
+    request: Request
+    body: Mapping[str, Any]
+    edits: tuple[Edit, ...] = ()
+
+
+# --- events: every ``at`` is in nanoseconds since the backend's ``stream`` was entered ----------
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Work on the request began; until here it was queued. Only backends that know send it."""
+
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A piece of the answer; ``tokens`` where the backend knows how many it holds."""
+
+    at: int
+    text: str
+    tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoning:
+    """A piece of the reasoning that precedes an answer."""
+
+    at: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """A piece of a tool call; ``id`` and ``name`` come once, ``arguments`` as pieces of JSON."""
+
+    at: int
+    index: int
+    id: str | None = None
+    name: str | None = None
+    arguments: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """One vector of an embedding operation."""
+
+    at: int
+    index: int
+    vector: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts of the exchange, reported by the server or recounted by the adapter.
+
+    ``cached_tokens`` is the part of ``input_tokens`` that the server took from its cache.
+    """
+
+    at: int
+    input_tokens: int
+    output_tokens: int
+    source: UsageSource = "reported"
+    cached_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Opaque:
+    """What only the vendor understands (signatures, content blocks), kept as it came."""
+
+    at: int
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The answer is whole. ``raw`` is the backend's own word for the reason.
+
+    A stream that ends without it was cut off: `fold` says so.
+    """
+
+    at: int
+    reason: FinishReason
+    raw: str | None = None
+
+
+Event = Started | Text | Reasoning | ToolCallDelta | Embedding | Usage | Opaque | Finish
+
+
+# --- the backend --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds: to connect, for a whole request, and for the gap between two events."""
+
+    connect: float = 10.0
+    request: float = 120.0
+    gap: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class BackendConfig:
+    """What a scenario says of one backend.
+
+    ``key_env`` is the *name* of the environment variable that holds the key. ``root`` is the
+    scenario's folder; a relative path among the ``options`` starts there. ``options`` belong to
+    the adapter, which validates them.
+    """
+
+    name: str
+    adapter: str
+    model: str
+    endpoint: str | None = None
+    key_env: str | None = None
+    timeouts: Timeouts = Timeouts()
+    root: Path = Path()
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What an adapter could find out about its backend; None or empty means not known.
+
+    ``details`` takes what else matters for repeating the drill (dtype, device, batch mode, …).
+    """
+
+    adapter: str
+    model: str
+    revision: str | None = None
+    weights_sha256: str | None = None
+    server: str | None = None
+    endpoint_host: str | None = None
+    sampling: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+    details: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """Something that answers requests. Only `stream` matters; the rest is its frame."""
+
+    @property
+    def operations(self) -> frozenset[Operation]:
+        """What it can do at all."""
+
+    @property
+    def local(self) -> bool:
+        """Whether it stays on this machine (in process, or on loopback): free to call."""
+
+    def prepare(self, request: Request) -> Prepared:
+        """The request as this backend takes it. Pure: no call, no clock, never raises for a
+        request that cannot be honoured (that is a ``reject`` edit)."""
+
+    async def start(self) -> Description:
+        """Make ready (load weights, open connections) and say what is there.
+
+        Raises `BackendError` where that fails.
+        """
+
+    def stream(self, prepared: Prepared) -> AsyncIterator[Event]:
+        """Answer one request. Raises `BackendError`, also after some events. Makes one attempt:
+        the engine owns retries. Closing the iterator cancels the request."""
+
+    async def close(self) -> None:
+        """Let go of everything; safe to call twice, and after a failed `start`."""
+
+
+Adapter = Callable[[BackendConfig], Backend]
+"""Makes a backend. Cheap and without side effects: validates the options, or raises
+`ScenarioError`; nothing is loaded or called before `Backend.start`."""
+
+
+def find_adapter(name: str) -> Adapter:
+    """The adapter of that name. Raises `AdapterError` where there is none, or it cannot load."""
+    from importlib.metadata import entry_points
+
+    found = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
+    if name not in found:
+        known = ", ".join(sorted(found)) or "none"
+        raise AdapterError(f"there is no adapter {name!r}; installed are {known}")
+    try:
+        adapter: Adapter = found[name].load()
+    except ImportError as error:
+        raise AdapterError(f"the adapter {name!r} cannot be loaded: {error}") from error
+    return adapter
+
+
+def adapters() -> list[tuple[str, str]]:
+    """The installed adapters: name, and the package that brings each."""
+    from importlib.metadata import entry_points
+
+    found = sorted(entry_points(group=ENTRY_POINTS), key=lambda entry: entry.name)
+    return [(entry.name, entry.value) for entry in found]
+
+
+# --- folding ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A whole tool call; ``arguments`` is the JSON text as the model wrote it."""
+
+    id: str | None
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole answer, folded from events. Times are nanoseconds since `Backend.stream` began.
+
+    ``first_at`` is the first event with content (text, reasoning or a tool call); ``last_at`` the
+    last event of any kind; ``started_at`` the end of queueing, where the backend knows.
+    ``finish`` is None when the stream ended without saying why.
+    """
+
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    vectors: tuple[tuple[float, ...], ...] = ()
+    finish: FinishReason | None = None
+    finish_raw: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int = 0
+    usage_source: UsageSource | None = None
+    started_at: int | None = None
+    first_at: int | None = None
+    last_at: int | None = None
+
+
+@dataclass(slots=True)
+class _Call:
+    id: str | None = None
+    name: str = ""
+    arguments: list[str] = field(default_factory=list)
+
+
+def fold(events: Iterable[Event]) -> Reply:
+    """The whole answer that a stream of events adds up to."""
+    text: list[str] = []
+    reasoning: list[str] = []
+    calls: dict[int, _Call] = {}
+    vectors: dict[int, tuple[float, ...]] = {}
+    usage: Usage | None = None
+    finish: Finish | None = None
+    started = first = last = None
+    for event in events:
+        last = event.at
+        match event:
+            case Text():
+                text.append(event.text)
+            case Reasoning():
+                reasoning.append(event.text)
+            case ToolCallDelta():
+                _add_delta(calls.setdefault(event.index, _Call()), event)
+            case Embedding():
+                vectors[event.index] = event.vector
+            case Usage():
+                usage = event
+            case Finish():
+                finish = event
+            case Started():
+                started = event.at
+        if first is None and _has_content(event):
+            first = event.at
+    return Reply(
+        text="".join(text),
+        reasoning="".join(reasoning),
+        tool_calls=tuple(
+            ToolCall(call.id, call.name, "".join(call.arguments))
+            for _, call in sorted(calls.items())
+        ),
+        vectors=tuple(vector for _, vector in sorted(vectors.items())),
+        finish=finish.reason if finish else None,
+        finish_raw=finish.raw if finish else None,
+        input_tokens=usage.input_tokens if usage else None,
+        output_tokens=usage.output_tokens if usage else None,
+        cached_tokens=usage.cached_tokens if usage else 0,
+        usage_source=usage.source if usage else None,
+        started_at=started,
+        first_at=first,
+        last_at=last,
+    )
+
+
+def _has_content(event: Event) -> bool:
+    if isinstance(event, Text | Reasoning):
+        return bool(event.text)
+    return isinstance(event, ToolCallDelta | Embedding)
+
+
+def _add_delta(call: _Call, delta: ToolCallDelta) -> None:
+    call.id = delta.id or call.id
+    call.name = delta.name or call.name
+    call.arguments.append(delta.arguments)

@@ -1,0 +1,118 @@
+"""The budget: enforced before a call is made, on the most that the call can cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from exitdrill.backend import Reply, Request
+from exitdrill.errors import BackendError, BudgetSpent, ErrorKind
+from exitdrill.records import Spend
+from exitdrill.scenario import BudgetSpec, PriceSpec
+from exitdrill.workload import output_limit
+
+FREE: frozenset[ErrorKind] = frozenset(
+    {
+        "auth",
+        "bad_parameter",
+        "unsupported",
+        "template",
+        "context_overflow",
+        "rate_limit",
+        "overloaded",
+        "unreachable",
+        "rejected",
+    }
+)
+"""Errors that come instead of an answer: nothing was computed, so nothing is charged."""
+
+
+class Budget:
+    """What may still be used up. Not for threads: one event loop owns it."""
+
+    def __init__(self, limits: BudgetSpec | None, spent: Spend) -> None:
+        self._limits = limits
+        self.spent = spent
+
+    def reserve(self, most: Spend) -> None:
+        """Set aside the most that a call can use. Raises `BudgetSpent` where that is too much."""
+        after = _add(self.spent, most)
+        if self._limits is not None:
+            _refuse(self._limits, after)
+        self.spent = after
+
+    def settle(self, reserved: Spend, real: Spend) -> None:
+        """Replace a reservation by what the call really used."""
+        self.spent = Spend(
+            self.spent.calls - reserved.calls + real.calls,
+            self.spent.tokens - reserved.tokens + real.tokens,
+            self.spent.money - reserved.money + real.money,
+        )
+
+
+def worst_case(request: Request, price: PriceSpec | None) -> Spend:
+    """The most that a call can use: a token holds at least one byte, an answer ends at its limit.
+
+    Without a limit in the request, output counts as nothing; a scenario whose budget needs the
+    limit refuses such a request beforehand.
+    """
+    size = len(json.dumps(_prompt(request.body), ensure_ascii=False).encode("utf-8", "replace"))
+    return Spend(1, size + (output := output_limit(request.body) or 0), money(price, size, output))
+
+
+def charge(reply: Reply, reserved: Spend, price: PriceSpec | None) -> Spend:
+    """What an answered call used: by its usage, or else as reserved."""
+    if reply.input_tokens is None or reply.output_tokens is None:
+        return reserved
+    tokens = reply.input_tokens + reply.output_tokens
+    return Spend(1, tokens, reply_money(reply, price) or 0.0)
+
+
+def charge_failed(error: BackendError, answered_partly: bool, reserved: Spend) -> Spend:
+    """What a failed call used: nothing where it was refused; as reserved where nobody knows."""
+    if error.kind in FREE and not answered_partly:
+        return Spend(1, 0, 0.0)
+    return reserved
+
+
+def reply_money(reply: Reply, price: PriceSpec | None) -> float | None:
+    """What an answer cost by its usage; None without a price per token, or without usage."""
+    if price is None or price.input_per_million is None or price.output_per_million is None:
+        return None
+    if reply.input_tokens is None or reply.output_tokens is None:
+        return None
+    cached = min(reply.cached_tokens, reply.input_tokens)
+    if price.cached_per_million is None:
+        cached = 0
+    full = money(price, reply.input_tokens - cached, reply.output_tokens)
+    return full + cached * (price.cached_per_million or 0.0) / 1e6
+
+
+def money(price: PriceSpec | None, input_tokens: int, output_tokens: int) -> float:
+    """The price of so many tokens; nothing where the price is by the hour, or there is none."""
+    if price is None or price.input_per_million is None or price.output_per_million is None:
+        return 0.0
+    return (input_tokens * price.input_per_million + output_tokens * price.output_per_million) / 1e6
+
+
+def _prompt(body: Mapping[str, Any]) -> dict[str, Any]:
+    keys = ("messages", "prompt", "input", "tools", "functions", "response_format")
+    return {key: body[key] for key in keys if key in body}
+
+
+def _add(left: Spend, right: Spend) -> Spend:
+    return Spend(left.calls + right.calls, left.tokens + right.tokens, left.money + right.money)
+
+
+def _refuse(limits: BudgetSpec, after: Spend) -> None:
+    for what, limit, value, unit in (
+        ("requests", limits.requests, after.calls, ""),
+        ("tokens", limits.tokens, after.tokens, ""),
+        ("money", limits.money, after.money, f" {limits.currency}"),
+    ):
+        if limit is not None and value > limit * (1 + 1e-9):
+            raise BudgetSpent(
+                f"the next call could bring the drill to {value:,.6g}{unit} of {what}; "
+                f"the budget is {limit:,.6g}{unit}"
+            )

@@ -1,0 +1,231 @@
+"""Checkers: is this answer right? Declared by the scenario, named by the workload.
+
+A checker is a callable ``(answer, case) -> bool``. Expectations come from the workload and are
+data: a checker never executes them, and bounds what they can cost. A new kind of checker is one
+function and one line in `KINDS`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from exitdrill import strictjson
+from exitdrill.backend import Reply
+from exitdrill.errors import ScenarioError
+from exitdrill.workload import Case
+
+Checker = Callable[[Reply, Case], bool]
+REGEX_SECONDS = 1.0
+FENCE = "```"
+
+
+class CheckerProblem(Exception):
+    """The checker could not judge: a defect of the expectation, not of the answer."""
+
+
+def parse_json(text: str, *, fences: bool = False) -> Any:
+    """The JSON value of a whole answer; with ``fences``, also out of one Markdown code fence.
+
+    Raises `ValueError` where there is none.
+    """
+    body = text.strip()
+    if fences and body.startswith(FENCE) and body.endswith(FENCE) and "\n" in body:
+        body = body[body.index("\n") : -len(FENCE)]
+    return strictjson.loads(body)
+
+
+def same_json(left: Any, right: Any) -> bool:
+    """Equality of JSON values: true is not 1, 1.0 is 1, the order of keys does not matter."""
+    if isinstance(left, bool) or isinstance(right, bool):
+        return left is right
+    if isinstance(left, Mapping) and isinstance(right, Mapping):
+        return left.keys() == right.keys() and all(same_json(left[k], right[k]) for k in left)
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(same_json, left, right))
+    return bool(left == right)
+
+
+def exact(*, strip: bool = True) -> Checker:
+    """The answer is the expected text; white space around it does not count with ``strip``."""
+
+    def check(reply: Reply, case: Case) -> bool:
+        expected = _text(case)
+        return reply.text.strip() == expected.strip() if strip else reply.text == expected
+
+    return check
+
+
+def contains(*, ignore_case: bool = False) -> Checker:
+    """The answer holds the expected text, or each of the expected list of texts."""
+
+    def check(reply: Reply, case: Case) -> bool:
+        wanted = case.expected if isinstance(case.expected, list) else [case.expected]
+        if not wanted or not all(isinstance(text, str) for text in wanted):
+            raise CheckerProblem("expected must be a text or a list of texts")
+        answer = reply.text.casefold() if ignore_case else reply.text
+        return all((text.casefold() if ignore_case else text) in answer for text in wanted)
+
+    return check
+
+
+def regex(*, pattern: str | None = None, ignore_case: bool = False) -> Checker:
+    """The answer matches somewhere; the pattern is the scenario's or, without one, the case's.
+
+    A match that takes longer than a second (a hostile pattern can take for ever) is a problem.
+    """
+
+    def check(reply: Reply, case: Case) -> bool:
+        import regex as engine
+
+        source = pattern if pattern is not None else _text(case)
+        flags = engine.IGNORECASE if ignore_case else 0
+        try:
+            found = engine.search(source, reply.text, flags=flags, timeout=REGEX_SECONDS)
+        except engine.error as error:
+            raise CheckerProblem(f"not a regular expression: {error}") from None
+        except TimeoutError:
+            raise CheckerProblem(f"the pattern took longer than {REGEX_SECONDS:g} s") from None
+        return found is not None
+
+    return check
+
+
+def json_schema(*, schema: Mapping[str, Any] | None = None, fences: bool = False) -> Checker:
+    """The answer is JSON that satisfies the schema: the scenario's or, without one, the case's."""
+
+    def check(reply: Reply, case: Case) -> bool:
+        import jsonschema
+        from referencing import Registry
+        from referencing.exceptions import Unresolvable
+
+        wanted = schema if schema is not None else case.expected
+        try:
+            jsonschema.Draft202012Validator.check_schema(wanted)
+            value = parse_json(reply.text, fences=fences)
+            # An empty registry: a $ref to somewhere else is never fetched.
+            return jsonschema.Draft202012Validator(wanted, registry=Registry()).is_valid(value)
+        except jsonschema.SchemaError as error:
+            raise CheckerProblem(f"not a JSON Schema: {error.message}") from None
+        except Unresolvable:
+            raise CheckerProblem("the schema refers to something outside itself") from None
+        except ValueError:
+            return False
+
+    return check
+
+
+def json_fields(*, fields: Sequence[str] | None = None, fences: bool = False) -> Checker:
+    """The answer is a JSON object whose fields equal the expected ones, typed.
+
+    Without ``fields``, all that the expectation names are compared.
+    """
+
+    def check(reply: Reply, case: Case) -> bool:
+        expected = expected_fields(case, fields)
+        try:
+            answer = parse_json(reply.text, fences=fences)
+        except ValueError:
+            return False
+        return isinstance(answer, dict) and all(
+            name in answer and same_json(answer[name], value) for name, value in expected.items()
+        )
+
+    return check
+
+
+def expected_fields(case: Case, fields: Sequence[str] | None) -> dict[str, Any]:
+    """The fields to compare. Raises `CheckerProblem` where the expectation lacks one."""
+    if not isinstance(case.expected, Mapping):
+        raise CheckerProblem("expected must be an object")
+    names = list(case.expected) if fields is None else fields
+    missing = [name for name in names if name not in case.expected]
+    if missing:
+        raise CheckerProblem(f"expected lacks the field {missing[0]!r}")
+    return {name: case.expected[name] for name in names}
+
+
+def python(*, path: Path, function: str) -> Checker:
+    """A function ``(answer: str, expected) -> bool`` in a file of the scenario.
+
+    Raises `ScenarioError` where file or function are not there.
+    """
+    judge = _load_function(path, function)
+
+    def check(reply: Reply, case: Case) -> bool:
+        try:
+            verdict = judge(reply.text, case.expected)
+        except Exception as error:
+            raise CheckerProblem(f"{function} raised {type(error).__name__}: {error}") from error
+        if not isinstance(verdict, bool):
+            raise CheckerProblem(f"{function} returned {type(verdict).__name__}, not True or False")
+        return verdict
+
+    return check
+
+
+KINDS: Mapping[str, Callable[..., Checker]] = {
+    "exact": exact,
+    "contains": contains,
+    "regex": regex,
+    "json_schema": json_schema,
+    "json_fields": json_fields,
+    "python": python,
+}
+
+
+def settings_of(kind: str) -> list[str]:
+    """The names of the settings that a kind of checker takes."""
+    return list(inspect.signature(KINDS[kind]).parameters)
+
+
+def fingerprint(kind: str, settings: Mapping[str, Any]) -> str:
+    """The hash of a checker: its kind, its settings, and the source where it is a function."""
+    plain = {
+        key: str(value) if isinstance(value, Path) else value for key, value in settings.items()
+    }
+    digest = hashlib.sha256(strictjson.canonical([kind, plain]).encode())
+    if kind == "python":
+        # The place of the scenario must not change the hash; what the file says must.
+        digest = hashlib.sha256(json.dumps([kind, settings["function"]]).encode())
+        digest.update(Path(settings["path"]).read_bytes())
+    return digest.hexdigest()
+
+
+def fingerprint_of_function(checker: Checker) -> str:
+    """The hash of a checker that was given as a Python function: its name and its source."""
+    try:
+        source = inspect.getsource(checker)
+    except (OSError, TypeError):
+        source = ""
+    name = getattr(checker, "__qualname__", type(checker).__qualname__)
+    return hashlib.sha256(json.dumps([name, source]).encode()).hexdigest()
+
+
+def _text(case: Case) -> str:
+    if not isinstance(case.expected, str):
+        raise CheckerProblem("expected must be a text")
+    return case.expected
+
+
+def _load_function(path: Path, function: str) -> Callable[[str, Any], object]:
+    name = f"exitdrill_checker_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if not path.is_file() or spec is None or spec.loader is None:
+        raise ScenarioError("no such Python file", path=path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses in the file look themselves up here
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ScenarioError(f"raised {type(error).__name__}: {error}", path=path) from error
+    found = getattr(module, function, None)
+    if not callable(found):
+        raise ScenarioError(f"has no function {function!r}", path=path)
+    return found  # type: ignore[no-any-return]  # a stranger's function; its result is checked

@@ -1,0 +1,184 @@
+"""Arguments in, exit code out; no logic. Nothing heavy is imported before it is needed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from exitdrill import __version__
+from exitdrill.errors import DrillStopped, UsageError
+
+if TYPE_CHECKING:
+    from exitdrill.drill import Result
+
+EXIT_CODES = """
+Exit codes: 0 ready, 1 not ready, 2 usage or invalid input, 3 inconclusive, 4 the drill could not
+be completed, 70 a defect of exitdrill's, 130 interrupted.
+"""
+FOLDER = click.Path(path_type=Path)
+
+
+@click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="exitdrill")
+def cli() -> None:
+    """Prove that a workload can leave its model provider, by leaving."""
+
+
+@cli.command()
+@click.argument("scenario")
+@click.option(
+    "--candidate", "candidates", multiple=True, metavar="NAME", help="Only this one (repeatable)."
+)
+@click.option(
+    "--out", type=FOLDER, metavar="DIR", help="Its folder. [reports/<scenario>-<UTC time>]"
+)
+@click.option("--resume", type=FOLDER, metavar="DIR", help="Continue the drill in this folder.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Ask the first N cases.")
+@click.option("--quiet", is_flag=True, help="Print only the verdict line.")
+def run(
+    scenario: str,
+    candidates: tuple[str, ...],
+    out: Path | None,
+    resume: Path | None,
+    limit: int | None,
+    quiet: bool,
+) -> int:
+    """Drill SCENARIO: a folder, or the name of a built-in one."""
+    from exitdrill import drill, progress
+    from exitdrill.scenario import load
+
+    if out is not None and resume is not None:
+        raise UsageError("--out begins a drill and --resume continues one: give one of them")
+    watcher = progress.Silent() if quiet else progress.Terminal()
+    result = drill.run(
+        load(scenario), out=out, resume=resume, candidates=candidates, limit=limit, watcher=watcher
+    )
+    _show(result, quiet)
+    return result.exit_code
+
+
+@cli.command()
+@click.argument("folder", type=FOLDER, metavar="DIR")
+def report(folder: Path) -> None:
+    """Write the reports of the drill in DIR again, from report.json and cases.jsonl."""
+    from exitdrill.report import render
+
+    for path in render(folder):
+        click.echo(path)
+
+
+@cli.command()
+@click.argument("folder", type=FOLDER, metavar="DIR")
+@click.option("--arm", metavar="NAME", help="Whose answers. [the incumbent]")
+def export(folder: Path, arm: str | None) -> None:
+    """Write the answers of the drill in DIR to standard output, in the OpenAI Batch format."""
+    from exitdrill.export import batch_lines
+
+    for line in batch_lines(folder, arm):
+        click.echo(line)
+
+
+@cli.command()
+@click.argument("folder", type=FOLDER, metavar="DIR")
+def init(folder: Path) -> None:
+    """Write a commented scenario to DIR."""
+    from exitdrill.starter import write_starter
+
+    for path in write_starter(folder):
+        click.echo(path)
+    click.echo(f"next: exitdrill validate {folder}")
+
+
+@cli.command()
+@click.argument("scenario")
+def validate(scenario: str) -> None:
+    """Check SCENARIO, its workload and its backends' settings, without any call."""
+    from exitdrill.plan import make_plan, most
+    from exitdrill.scenario import check, load
+
+    drillable = check(load(scenario))
+    plan = make_plan(drillable)
+    spend = most(drillable, plan)
+    click.echo(
+        f"valid: {drillable.workload.size} cases, {len(plan.arms)} arms, "
+        f"{len(drillable.scenario.gates)} gates; a drill makes {spend.calls} calls"
+    )
+
+
+@cli.command()
+def scenarios() -> None:
+    """List the built-in scenarios."""
+    from exitdrill import builtin
+    from exitdrill.scenario import load
+
+    for name, folder in builtin.scenarios().items():
+        click.echo(f"{name:20} {load(folder).title}")
+
+
+@cli.command()
+def backends() -> None:
+    """List the adapters that are installed, and the vendors that the openai adapter knows."""
+    from exitdrill.backend import adapters
+
+    for name, about in adapters():
+        click.echo(f"{name:20} {about}")
+
+
+def main() -> None:
+    """The command ``exitdrill``."""
+    sys.exit(_code())
+
+
+def _code() -> int:
+    try:
+        code: Any = cli(standalone_mode=False, prog_name="exitdrill")
+    except click.exceptions.Exit as exit_:
+        return exit_.exit_code
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted; --resume continues from the journal", err=True)
+        return 130
+    except UsageError as error:
+        click.echo(f"error: {error}", err=True)
+        return 2
+    except DrillStopped as error:
+        click.echo(f"stopped: {error}", err=True)
+        return 4
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python would complain once more while it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception:
+        import traceback
+
+        traceback.print_exc()
+        click.echo("This is a defect of exitdrill's; the lines above help to mend it.", err=True)
+        return 70
+    return code if isinstance(code, int) else 0
+
+
+def _show(result: Result, quiet: bool) -> None:
+    overall = result.report["verdict"]
+    if not quiet:
+        for candidate in result.report["candidates"]:
+            click.echo(f"\n{candidate['name']}: {_words(candidate['verdict']['status'])}")
+            for reason in candidate["verdict"]["reasons"]:
+                click.echo(f"  {_printable(reason)}")
+        click.echo(f"\nreport: {result.folder / 'report.html'}\n")
+    reasons = "; ".join(_printable(reason) for reason in overall["reasons"])
+    click.echo(f"verdict: {_words(overall['status'])} ({reasons})")
+
+
+def _words(status: str) -> str:
+    return status.replace("_", " ")
+
+
+def _printable(text: str) -> str:
+    """Text that may come from a server, without what could steer a terminal."""
+    return "".join(char if char.isprintable() else "�" for char in text)

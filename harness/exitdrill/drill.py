@@ -1,0 +1,359 @@
+"""One execution of a scenario: plan, replay, measure, judge, report."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from exitdrill import builtin, progress
+from exitdrill.backend import Backend, Description
+from exitdrill.budget import Budget
+from exitdrill.errors import (
+    AdapterError,
+    BackendError,
+    DrillStopped,
+    JournalError,
+    ScenarioError,
+    ServerFailed,
+    StorageFailed,
+)
+from exitdrill.journal import Journal
+from exitdrill.plan import Plan, check_same, make_plan, most, write_plan
+from exitdrill.replay import Arm, Replay
+from exitdrill.report import render
+from exitdrill.results import write_results
+from exitdrill.scenario import Drillable, Scenario, check, inside, make_backend
+from exitdrill.server import Server, ServerConfig
+from exitdrill.swap import Swap, SwapFailed, apply
+
+EXIT_CODES = {"ready": 0, "not_ready": 1, "inconclusive": 3}
+NOT_COMPLETED = 4
+JOURNAL = "journal.sqlite"
+Swaps = dict[str, dict[str, str]]
+"""By candidate: ``{"diff": …}`` or ``{"error": …}``."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a drill. ``report`` is the content of ``report.json`` in ``folder``."""
+
+    folder: Path
+    report: dict[str, Any] = field(repr=False)
+
+    @property
+    def verdict(self) -> str:
+        """``ready``, ``not_ready`` or ``inconclusive``."""
+        return str(self.report["verdict"]["status"])
+
+    @property
+    def completed(self) -> bool:
+        """Whether everything that was planned could be done."""
+        return bool(self.report["drill"]["completed"])
+
+    @property
+    def exit_code(self) -> int:
+        """What the command ends with."""
+        return EXIT_CODES[self.verdict] if self.completed else NOT_COMPLETED
+
+
+def run(
+    scenario: Scenario,
+    *,
+    out: Path | str | None = None,
+    resume: Path | str | None = None,
+    candidates: Sequence[str] = (),
+    limit: int | None = None,
+    watcher: progress.Watcher | None = None,
+) -> Result:
+    """Execute a scenario.
+
+    ``out`` is the folder of the drill (new, or empty), ``resume`` that of one to be continued;
+    ``candidates`` restricts the drill to some, ``limit`` to the first so many cases. Raises
+    `UsageError` for what is wrong with the input, before any call; `KeyboardInterrupt` with
+    everything that was measured in the journal.
+    """
+    watcher = watcher or progress.Silent()
+    if resume is not None:
+        return _resume(scenario, Path(resume), candidates, limit, watcher)
+    drillable = check(chosen(scenario, candidates))
+    plan = make_plan(drillable, limit)
+    swaps = apply_swaps(drillable.scenario)
+    folder = _new_folder(scenario, out)
+    write_plan(plan, folder)
+    with Journal.create(folder / JOURNAL) as journal:
+        _begin(journal, drillable, plan, swaps)
+        return _execute(drillable, plan, journal, watcher)
+
+
+def _resume(
+    scenario: Scenario,
+    folder: Path,
+    candidates: Sequence[str],
+    limit: int | None,
+    watcher: progress.Watcher,
+) -> Result:
+    """Continue a drill, by default with the candidates and the limit that it had."""
+    with Journal.reopen(folder / JOURNAL) as journal:
+        if not journal.input("begun"):
+            raise JournalError(
+                "ended before its first call, so there is nothing to resume; start a new drill",
+                path=journal.path,
+            )
+        recorded = journal.input("plan")
+        drillable = check(chosen(scenario, candidates or recorded["candidates"]))
+        plan = make_plan(drillable, limit or recorded["workload"]["asked"])
+        check_same(plan, recorded)
+        journal.lose_intents()
+        journal.forget_tripped()
+        return _execute(drillable, plan, journal, watcher)
+
+
+def _execute(
+    drillable: Drillable, plan: Plan, journal: Journal, watcher: progress.Watcher
+) -> Result:
+    folder = journal.path.parent
+    stopped = None
+    announce(drillable, plan, watcher)
+    try:
+        with _terminable():
+            asyncio.run(_replay(drillable, plan, journal, watcher))
+    except StorageFailed:
+        raise  # what cannot be written cannot be reported either
+    except DrillStopped as stop:
+        stopped = str(stop)
+        watcher.note(f"stopped: {stop}")
+    finally:
+        watcher.end()
+    journal.put_inputs({"stopped": stopped, "ended": _now()})
+    report = write_results(journal, drillable.checkers, folder)
+    render(folder)
+    return Result(folder, report)
+
+
+def chosen(scenario: Scenario, candidates: Sequence[str]) -> Scenario:
+    """The scenario with only these of its candidates. Raises `ScenarioError` for a stranger."""
+    if not candidates:
+        return scenario
+    for name in candidates:
+        if name not in scenario.candidates:
+            known = ", ".join(scenario.candidates)
+            raise ScenarioError(
+                f"there is no candidate {name!r}; there are {known}", key="--candidate"
+            )
+    kept = [name for name in scenario.candidates if name in candidates]
+    swap = {name: spec for name, spec in scenario.swap.items() if name in kept}
+    return scenario.model_copy(update={"candidates": kept, "swap": swap})
+
+
+def announce(drillable: Drillable, plan: Plan, watcher: progress.Watcher) -> None:
+    """Say what is about to be asked, and what it can cost, before the first call."""
+    spend = most(drillable, plan)
+    budget = drillable.scenario.budget
+    currency = _currency(drillable.scenario)
+    money = f", at most {spend.money:.4f} {currency} and" if currency else ","
+    watcher.note(
+        f"{plan.document['scenario']}: {plan.document['workload']['asked']} cases, "
+        f"{len(plan.arms)} arms, {spend.calls} calls{money} at most {spend.tokens:,} tokens "
+        "(retries come on top)"
+    )
+    if budget is not None:
+        limits = budget.model_dump(exclude_none=True)
+        watcher.note("budget: " + ", ".join(f"{key} {value}" for key, value in limits.items()))
+
+
+def _currency(scenario: Scenario) -> str | None:
+    prices = (scenario.backends[arm].price for arm in scenario.arms)
+    currencies = {price.currency for price in prices if price and price.per_hour is None}
+    return currencies.pop() if len(currencies) == 1 else None
+
+
+# --- the folder and its journal -----------------------------------------------------------------
+
+
+def _begin(journal: Journal, drillable: Drillable, plan: Plan, swaps: Swaps) -> None:
+    journal.put_cases(drillable.workload, plan.document["workload"]["asked"])
+    app = drillable.scenario.app
+    journal.put_inputs(
+        {
+            "id": uuid.uuid4().hex,
+            "started": _now(),
+            "plan": plan.document,
+            "plan_sha256": plan.sha256,
+            "swaps": swaps,
+            "classes": app.classes if app else {},
+            "begun": True,  # together with the rest: a kill before here leaves nothing to resume
+        }
+    )
+
+
+def _new_folder(scenario: Scenario, out: Path | str | None) -> Path:
+    if out is None:
+        out = Path("reports") / f"{scenario.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    folder = Path(out)
+    if folder.is_file():
+        raise ScenarioError(
+            "is a file; a folder for the drill belongs here", path=folder, key="--out"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ScenarioError(f"cannot be made: {error.strerror}", path=folder, key="--out") from None
+    if (folder / JOURNAL).exists():
+        raise ScenarioError(
+            "holds a drill already; continue it with --resume, or choose another folder",
+            path=folder,
+            key="--out",
+        )
+    return folder
+
+
+def apply_swaps(scenario: Scenario) -> Swaps:
+    """Each candidate's swap, applied to a copy of the app: its diff, or why it failed."""
+    swaps: Swaps = {}
+    if scenario.app is None:
+        return swaps
+    app = inside(scenario.root, scenario.app.path, "app.path")
+    for name, spec in scenario.swap.items():
+        swap = Swap(
+            patch=scenario.root / spec.patch if spec.patch else None,
+            overlay=scenario.root / spec.overlay if spec.overlay else None,
+            environment=spec.environment,
+        )
+        with tempfile.TemporaryDirectory(prefix="exitdrill-") as workdir:
+            try:
+                swaps[name] = {"diff": apply(app, swap, Path(workdir)).diff}
+            except SwapFailed as error:
+                swaps[name] = {"error": error.message}
+    return swaps
+
+
+# --- backends -----------------------------------------------------------------------------------
+
+
+async def _replay(
+    drillable: Drillable, plan: Plan, journal: Journal, watcher: progress.Watcher
+) -> None:
+    scenario = drillable.scenario
+    completed = {arm: count for arm, (count, _) in journal.progress().items()}
+    unfinished = [arm for arm in plan.arms if completed.get(arm, 0) < plan.trials_per_arm]
+    swaps = journal.input("swaps")
+    if not unfinished or all("error" in swaps.get(name, {}) for name in scenario.candidates):
+        return
+    async with _arms(scenario, unfinished, journal, watcher) as arms:
+        totals = {arm.name: plan.trials_per_arm for arm in arms}
+        watcher.begin(totals, completed, _currency(scenario))
+        budget = Budget(scenario.budget, journal.spend())
+        try:
+            await Replay(plan, journal, arms, budget, watcher).run()
+        finally:
+            _record_broken(journal, arms)
+
+
+def _record_broken(journal: Journal, arms: Iterable[Arm]) -> None:
+    known = journal.input("arms", {})
+    for arm in arms:
+        if arm.broken is not None:
+            known[arm.name]["reason"] = arm.broken
+    journal.put_inputs({"arms": known})
+
+
+@asynccontextmanager
+async def _arms(
+    scenario: Scenario, names: Sequence[str], journal: Journal, watcher: progress.Watcher
+) -> AsyncIterator[list[Arm]]:
+    """The arms that could be started; the journal says of each what it is, or why it is not there.
+
+    Raises `DrillStopped` where the incumbent, or every candidate, cannot be started.
+    """
+    known = journal.input("arms", {})
+    swaps = journal.input("swaps")
+    arms = []
+    async with AsyncExitStack() as stack:
+        for name in names:
+            if "error" in swaps.get(name, {}):
+                known[name] = {"reason": f"swap_failed: {swaps[name]['error']}"}
+                continue
+            watcher.note(f"starting {name} …")
+            try:
+                backend, description = await _start(scenario, name, journal.path.parent, stack)
+            except (BackendError, AdapterError, ServerFailed) as error:
+                known[name] = {"reason": f"could not be started: {error}"}
+                watcher.note(f"{name} could not be started: {error}")
+                continue
+            known[name] = {"description": _plain(description)}
+            arms.append(Arm(name, backend, scenario.backends[name]))
+        journal.put_inputs({"arms": known})
+        _check_started(scenario, known)
+        yield arms
+
+
+def _check_started(scenario: Scenario, known: Mapping[str, Any]) -> None:
+    reasons = {name: known[name].get("reason") for name in scenario.arms}
+    if reasons[scenario.incumbent]:
+        raise DrillStopped(f"the incumbent {scenario.incumbent!r} {reasons[scenario.incumbent]}")
+    if all(reasons[name] for name in scenario.candidates):
+        first = scenario.candidates[0]
+        raise DrillStopped(f"no candidate could be started; {first!r} {reasons[first]}")
+
+
+async def _start(
+    scenario: Scenario, name: str, folder: Path, stack: AsyncExitStack
+) -> tuple[Backend, Description]:
+    spec = scenario.backends[name].server
+    endpoint = None
+    if spec is not None:
+        config = ServerConfig(
+            command=tuple(spec.command),
+            ready=spec.ready,
+            startup_seconds=spec.startup_seconds,
+            environment=spec.environment,
+        )
+        cwd = scenario.root if spec.cwd is None else scenario.root / _fill(spec.cwd)
+        server = Server(config, cwd=cwd, log=folder / f"server-{name}.log")
+        stack.push_async_callback(server.stop)
+        endpoint = await server.start() + spec.base
+    backend = make_backend(scenario, name, endpoint)
+    stack.push_async_callback(backend.close)
+    return backend, await backend.start()
+
+
+def _fill(text: str) -> str:
+    return text.replace("{models}", builtin.models())
+
+
+def _plain(description: Description) -> dict[str, Any]:
+    both = {"sampling": dict(description.sampling), "details": dict(description.details)}
+    return asdict(replace(description, sampling={}, details={})) | both
+
+
+# --- time and signals ---------------------------------------------------------------------------
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end the drill as Ctrl-C does: servers are stopped, the journal is closed."""
+
+    def interrupt(signum: int, frame: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    try:
+        before = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not the main thread: signals are its owner's business
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

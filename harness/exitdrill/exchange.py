@@ -1,0 +1,207 @@
+"""One exchange: a request put to a backend, with retries, timeouts and a budget, on the record."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import cast
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
+from tenacity.wait import wait_random_exponential
+
+from exitdrill.backend import Backend, Edit, Event, Finish, Prepared, Request, Timeouts, fold
+from exitdrill.budget import Budget, charge, charge_failed, reply_money, worst_case
+from exitdrill.errors import BackendError
+from exitdrill.journal import Journal
+from exitdrill.records import Attempt, Exchange, Failure, Key, Spend, TrialState
+from exitdrill.scenario import BackendSpec
+
+LONGEST_WAIT = 300.0
+"""Seconds. A server that asks for more than this is not waited for."""
+
+BACKOFF = wait_random_exponential(multiplier=0.5, max=30)
+
+
+def allowed(edit: Edit, rules: list[str]) -> bool:
+    """Whether a scenario's rules (``"drop"``, ``"drop:/seed"``) allow an edit."""
+    if edit.action == "reject":
+        return False
+    return any(rule == edit.action or _covers(rule, f"{edit.action}:{edit.path}") for rule in rules)
+
+
+def _covers(rule: str, edit: str) -> bool:
+    return ":" in rule and (edit == rule or edit.startswith(rule.rstrip("/") + "/"))
+
+
+def refusal(prepared: Prepared, rules: list[str]) -> BackendError | None:
+    """The error of a request that needs an edit which nobody allowed."""
+    for edit in prepared.edits:
+        if edit.action == "reject":
+            return BackendError("rejected", f"{edit.path}: {edit.detail}")
+        if not allowed(edit, rules):
+            rule = f"{edit.action}:{edit.path}"
+            message = f"{edit.path}: {edit.detail} (the scenario does not allow the edit {rule!r})"
+            return BackendError("rejected", message)
+    return None
+
+
+@dataclass
+class Asker:
+    """Puts requests to one arm's backend: `ask`, then `complete`."""
+
+    backend: Backend
+    spec: BackendSpec
+    journal: Journal
+    budget: Budget
+    attempts: int
+    timeouts: Timeouts = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.timeouts = Timeouts(**self.spec.timeouts.model_dump())
+
+    async def ask(self, key: Key, request: Request, scheduled_ns: int) -> _Asked:
+        """One exchange, sent now, counted from ``scheduled_ns`` on the monotonic clock.
+
+        Raises `BudgetSpent` before a call that could exceed the budget, and `StorageFailed`.
+        """
+        prepared = self.backend.prepare(request)
+        asked = _Asked(key, prepared, scheduled_ns, worst_case(request, self.spec.price))
+        refused = refusal(prepared, self.spec.allow_edits)
+        if refused is not None:
+            asked.error = refused
+            return asked
+        retrying = AsyncRetrying(
+            stop=stop_after_attempt(self.attempts),
+            wait=_wait,
+            retry=retry_if_exception(_worth_another),
+            sleep=asyncio.sleep,
+            reraise=True,
+        )
+        try:
+            await retrying(self._attempt, asked)
+        except BackendError as error:
+            asked.error = error
+        return asked
+
+    async def _attempt(self, asked: _Asked) -> None:
+        await self._settle(asked)
+        self.budget.reserve(asked.most)
+        asked.call = await self.journal.intend(asked.key, len(asked.attempts), asked.most)
+        asked.error, asked.events, asked.spent = None, [], asked.most
+        asked.sent_ns = time.monotonic_ns() - asked.scheduled_ns
+        try:
+            await collect(self.backend.stream(asked.prepared), self.timeouts, asked.events)
+            asked.spent = charge(fold(asked.events), asked.most, self.spec.price)
+        except BackendError as error:
+            asked.error = error
+            asked.spent = charge_failed(error, bool(asked.events), asked.most)
+            raise
+        finally:
+            asked.attempts.append(_attempt(asked))
+
+    async def _settle(self, asked: _Asked) -> None:
+        """Settle the attempt before this one; the last is settled together with its trial."""
+        if asked.call is not None:
+            self.budget.settle(asked.most, asked.spent)
+            await self.journal.settle(asked.call, asked.spent)
+            asked.total_money += asked.spent.money
+            asked.call = None
+
+    async def dismiss(self, asked: _Asked) -> None:
+        """Charge an exchange that is not measured."""
+        await self._settle(asked)
+
+    async def complete(self, asked: _Asked) -> Exchange:
+        """Commit an exchange with its trial."""
+        exchange = asked.exchange(self.spec)
+        settled = None
+        if asked.call is not None:
+            self.budget.settle(asked.most, asked.spent)
+            settled = (asked.call, asked.spent)
+        state: TrialState = "failed" if exchange.failure else "answered"
+        await self.journal.complete(asked.key, state, exchange, settled)
+        return exchange
+
+
+@dataclass
+class _Asked:
+    """An exchange in the making."""
+
+    key: Key
+    prepared: Prepared
+    scheduled_ns: int
+    most: Spend
+    attempts: list[Attempt] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    error: BackendError | None = None
+    call: int | None = None
+    sent_ns: int = 0
+    spent: Spend = field(default_factory=Spend)
+    total_money: float = 0.0
+
+    def exchange(self, spec: BackendSpec) -> Exchange:
+        """The record of it."""
+        money = None if self.error else reply_money(fold(self.events), spec.price)
+        return Exchange(
+            edits=self.prepared.edits,
+            events=tuple(self.events),
+            failure=Failure.of(self.error) if self.error else None,
+            attempts=tuple(self.attempts),
+            sent_ns=self.sent_ns,
+            money=None if money is None else money + self.total_money,
+        )
+
+
+async def collect(stream: AsyncIterator[Event], timeouts: Timeouts, events: list[Event]) -> None:
+    """Append a stream's events to a list, within the timeouts.
+
+    The gap counts between events, not before the first: until then a request may be queued.
+    Raises `BackendError`: the stream's own, ``timeout``, or ``malformed_stream`` where the stream
+    ends without saying that the answer is whole.
+    """
+    loop = asyncio.get_running_loop()
+    end = loop.time() + timeouts.request
+    # An async generator must be closed for its request to be cancelled.
+    async with aclosing(cast("AsyncGenerator[Event, None]", stream)) as source:
+        try:
+            async with asyncio.timeout_at(end) as deadline:
+                async for event in source:
+                    events.append(event)
+                    deadline.reschedule(min(end, loop.time() + timeouts.gap))
+        except TimeoutError:
+            which = f"the whole answer took longer than {timeouts.request:g} s"
+            if loop.time() < end:
+                which = f"nothing came for {timeouts.gap:g} s in the middle of the answer"
+            raise BackendError("timeout", which) from None
+    if not any(isinstance(event, Finish) for event in events):
+        raise BackendError("malformed_stream", "the stream ended before the answer was whole")
+
+
+def _attempt(asked: _Asked) -> Attempt:
+    error = asked.error
+    return Attempt(
+        sent_ns=asked.sent_ns,
+        ended_ns=time.monotonic_ns() - asked.scheduled_ns,
+        error=error.kind if error else None,
+        status=error.status if error else None,
+        message=error.message if error else None,
+    )
+
+
+def _worth_another(error: BaseException) -> bool:
+    return (
+        isinstance(error, BackendError)
+        and error.transient
+        and (error.retry_after or 0) <= LONGEST_WAIT
+    )
+
+
+def _wait(state: RetryCallState) -> float:
+    """What the server asked for, or else exponential backoff with jitter."""
+    error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, BackendError) and error.retry_after is not None:
+        return max(0.0, error.retry_after)
+    return float(BACKOFF(state))

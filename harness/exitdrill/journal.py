@@ -1,0 +1,283 @@
+"""The durable record of a drill: its inputs, its trials, its exchanges, in one SQLite file.
+
+Safe against ``kill -9`` at any moment: a call's intent is committed before the call is made, and
+a trial counts as completed once it is committed with its exchange. (A power cut can lose what the
+operating system had not written yet; the trials concerned are asked again.)
+
+Writing is done by a thread of its own (`storage`), so that a slow disk delays nobody's clock;
+reading on a connection of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from exitdrill.errors import JournalError, StorageFailed
+from exitdrill.records import (
+    Exchange,
+    Key,
+    Spend,
+    Trial,
+    TrialState,
+    dump,
+    exchange_columns,
+    exchange_of,
+)
+from exitdrill.storage import Writer, connect
+from exitdrill.workload import Case, Workload
+
+APPLICATION_ID = 0x45584454  # "EXDT"
+VERSION = 1
+SCHEMA = """
+CREATE TABLE inputs (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE cases (
+    position INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, operation TEXT NOT NULL,
+    body TEXT NOT NULL, meta TEXT NOT NULL
+);
+CREATE TABLE calls (
+    id INTEGER PRIMARY KEY, arm TEXT NOT NULL, position INTEGER NOT NULL, repeat INTEGER NOT NULL,
+    attempt INTEGER NOT NULL, state TEXT NOT NULL,
+    tokens INTEGER NOT NULL, money REAL NOT NULL
+);
+CREATE TABLE trials (
+    position INTEGER NOT NULL, arm TEXT NOT NULL, repeat INTEGER NOT NULL, state TEXT NOT NULL,
+    PRIMARY KEY (position, arm, repeat)
+) WITHOUT ROWID;
+CREATE TABLE exchanges (
+    position INTEGER NOT NULL, arm TEXT NOT NULL, repeat INTEGER NOT NULL, number INTEGER NOT NULL,
+    edits TEXT NOT NULL, events TEXT NOT NULL, error TEXT, attempts TEXT NOT NULL,
+    sent_ns INTEGER, money REAL,
+    PRIMARY KEY (position, arm, repeat, number)
+);
+CREATE TABLE passes (
+    block INTEGER NOT NULL, arm TEXT NOT NULL, repeat INTEGER NOT NULL,
+    trials INTEGER NOT NULL, busy_ns INTEGER NOT NULL
+);
+"""
+
+
+class Journal:
+    """An open journal. `create` and `reopen` make one; `close` (or ``with``) ends it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._writer = Writer(path)
+        self._reader = connect(path)
+
+    @classmethod
+    def create(cls, path: Path) -> Journal:
+        """A new journal. Raises `JournalError` where there is a file already."""
+        if path.exists():
+            raise JournalError("there is a journal already; --resume continues it", path=path)
+        try:
+            with contextlib.closing(connect(path)) as connection:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.executescript(SCHEMA)
+                # Last: a kill before here leaves a file that is not a journal yet.
+                connection.execute(f"PRAGMA user_version = {VERSION}")
+                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        except sqlite3.Error as error:
+            raise StorageFailed(f"the journal {path} cannot be written: {error}") from error
+        return cls(path)
+
+    @classmethod
+    def reopen(cls, path: Path) -> Journal:
+        """The journal of an earlier drill.
+
+        Raises `JournalError` where it is missing, damaged, not ours, or of another version.
+        """
+        _check_file(path)
+        return cls(path)
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write what waits, and let go of the file. Safe to call twice."""
+        self._writer.close()
+        self._reader.close()
+
+    # --- writing --------------------------------------------------------------------------------
+
+    def put_inputs(self, inputs: Mapping[str, Any]) -> None:
+        """Record inputs by name, as JSON; at once."""
+        rows = [(name, json.dumps(value, allow_nan=False)) for name, value in inputs.items()]
+        self._writer.now(
+            lambda db: db.executemany("INSERT OR REPLACE INTO inputs VALUES (?, ?)", rows)
+        )
+
+    def put_cases(self, workload: Workload, limit: int | None = None) -> None:
+        """Record the workload, or its first ``limit`` cases; at once, in one transaction."""
+
+        def write(db: sqlite3.Connection) -> None:
+            rows = (
+                (n, case.id, case.request.operation, dump(case.request.body), dump(case.meta()))
+                for n, case in enumerate(workload)
+                if limit is None or n < limit
+            )
+            db.executemany("INSERT INTO cases VALUES (?, ?, ?, ?, ?)", rows)
+
+        self._writer.now(write)
+
+    async def intend(self, key: Key, attempt: int, reserved: Spend) -> int:
+        """Record that a call is about to be made, and what it may cost; returns its id."""
+        position, arm, repeat = key
+        row = (arm, position, repeat, attempt, "intent", reserved.tokens, reserved.money)
+
+        def write(db: sqlite3.Connection) -> int:
+            cursor = db.execute(
+                "INSERT INTO calls (arm, position, repeat, attempt, state, tokens, money)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                row,
+            )
+            return cursor.lastrowid or 0
+
+        call: int = await self._writer.soon(write)
+        return call
+
+    async def settle(self, call: int, spent: Spend) -> None:
+        """Record what a call that came back really cost."""
+        row = (spent.tokens, spent.money, call)
+        sql = "UPDATE calls SET state = 'done', tokens = ?, money = ? WHERE id = ?"
+        await self._writer.soon(lambda db: db.execute(sql, row))
+
+    async def complete(
+        self, key: Key, state: TrialState, exchange: Exchange, settled: tuple[int, Spend] | None
+    ) -> None:
+        """Record a trial with its exchange, and settle its last call, in one transaction."""
+        row = (*key, 0, *exchange_columns(exchange))
+
+        def write(db: sqlite3.Connection) -> None:
+            if settled:
+                call, spent = settled
+                db.execute(
+                    "UPDATE calls SET state = 'done', tokens = ?, money = ? WHERE id = ?",
+                    (spent.tokens, spent.money, call),
+                )
+            db.execute("INSERT OR REPLACE INTO trials VALUES (?, ?, ?, ?)", (*key, state))
+            db.execute(
+                "INSERT OR REPLACE INTO exchanges VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row
+            )
+
+        await self._writer.soon(write)
+
+    async def trip(self, keys: Collection[Key]) -> None:
+        """Mark failed trials as those that ended their arm: a resumed drill asks them again."""
+        sql = "UPDATE trials SET state = 'tripped' WHERE position = ? AND arm = ? AND repeat = ?"
+        await self._writer.soon(lambda db: db.executemany(sql, list(keys)))
+
+    async def put_pass(self, block: int, arm: str, repeat: int, trials: int, busy_ns: int) -> None:
+        """Record how long an arm was busy with how many trials."""
+        row = (block, arm, repeat, trials, busy_ns)
+        await self._writer.soon(
+            lambda db: db.execute("INSERT INTO passes VALUES (?, ?, ?, ?, ?)", row)
+        )
+
+    def lose_intents(self) -> int:
+        """After a crash: mark the calls that were under way as lost; they stay charged."""
+        sql = "UPDATE calls SET state = 'lost' WHERE state = 'intent'"
+        count: int = self._writer.now(lambda db: db.execute(sql).rowcount)
+        return count
+
+    def forget_tripped(self) -> None:
+        """Let the trials that ended an arm be asked again."""
+        self._writer.now(lambda db: db.execute("DELETE FROM trials WHERE state = 'tripped'"))
+
+    # --- reading --------------------------------------------------------------------------------
+
+    def input(self, name: str, default: Any = None) -> Any:
+        """An input by name."""
+        row = self._read("SELECT value FROM inputs WHERE name = ?", (name,)).fetchone()
+        return default if row is None else json.loads(row[0])
+
+    @property
+    def size(self) -> int:
+        """How many cases there are."""
+        count: int = self._read("SELECT count(*) FROM cases").fetchone()[0]
+        return count
+
+    def cases(self, first: int = 0, last: int | None = None) -> Iterator[tuple[int, Case]]:
+        """Positions and cases from ``first`` up to but without ``last``, in order."""
+        rows = self._read(
+            "SELECT * FROM cases WHERE position >= ? AND position < ? ORDER BY position",
+            (first, self.size if last is None else last),
+        )
+        for position, case_id, operation, body, meta in rows:
+            yield position, Case.of(case_id, operation, json.loads(body), json.loads(meta))
+
+    def completed(self, arm: str, repeat: int, first: int, last: int) -> set[int]:
+        """The positions in a range that this arm has completed."""
+        rows = self._read(
+            "SELECT position FROM trials WHERE position >= ? AND position < ? AND arm = ?"
+            " AND repeat = ?",
+            (first, last, arm, repeat),
+        )
+        return {position for (position,) in rows}
+
+    def progress(self) -> dict[str, tuple[int, int]]:
+        """Per arm: how many trials are completed, and how many of them failed."""
+        rows = self._read("SELECT arm, count(*), sum(state != 'answered') FROM trials GROUP BY arm")
+        return {arm: (count, failed) for arm, count, failed in rows}
+
+    def spend(self) -> Spend:
+        """What all calls used up; one that is under way or was lost counts with its reserve."""
+        row = self._read("SELECT count(*), total(tokens), total(money) FROM calls").fetchone()
+        return Spend(int(row[0]), int(row[1]), float(row[2]))
+
+    def lost_calls(self) -> int:
+        """How many calls were under way when a drill was killed."""
+        sql = "SELECT count(*) FROM calls WHERE state = 'lost'"
+        count: int = self._read(sql).fetchone()[0]
+        return count
+
+    def trials(self) -> Iterator[Trial]:
+        """Every completed trial, by case, then arm, then repeat."""
+        lost = set(self._read("SELECT position, arm, repeat FROM calls WHERE state = 'lost'"))
+        rows = self._read(
+            "SELECT t.position, t.arm, t.repeat, t.state, e.edits, e.events, e.error, e.attempts,"
+            " e.sent_ns, e.money FROM trials t JOIN exchanges e"
+            " USING (position, arm, repeat) ORDER BY t.position, t.arm, t.repeat"
+        )
+        for position, arm, repeat, state, *columns in rows:
+            repeated = (position, arm, repeat) in lost
+            yield Trial(arm, position, repeat, state, exchange_of(columns), repeated)
+
+    def busy(self) -> dict[str, tuple[int, float]]:
+        """Per arm: trials and seconds of all its passes."""
+        rows = self._read("SELECT arm, sum(trials), sum(busy_ns) FROM passes GROUP BY arm")
+        return {arm: (trials, nanoseconds / 1e9) for arm, trials, nanoseconds in rows}
+
+    # --- machinery ------------------------------------------------------------------------------
+
+    def _read(self, sql: str, parameters: tuple[Any, ...] = ()) -> sqlite3.Cursor:
+        try:
+            return self._reader.execute(sql, parameters)
+        except sqlite3.DatabaseError as error:
+            raise JournalError(f"is damaged: {error}", path=self.path) from error
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        raise JournalError("there is no journal here", path=path)
+    try:
+        with contextlib.closing(connect(path)) as connection:
+            application = connection.execute("PRAGMA application_id").fetchone()[0]
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if application != APPLICATION_ID:
+                raise JournalError("is not a journal of exitdrill", path=path)
+            if version != VERSION:
+                message = f"has version {version}; this exitdrill reads version {VERSION}"
+                raise JournalError(message, path=path)
+            found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.DatabaseError as error:
+        raise JournalError(f"is damaged, or not a journal: {error}", path=path) from None
+    if found != "ok":
+        raise JournalError(f"is damaged: {found}", path=path)

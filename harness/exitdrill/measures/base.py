@@ -1,0 +1,141 @@
+"""What a measure is made of.
+
+A measure has a *column*, a number per trial, and a *row*, what is reported of a pair of arms. It
+sees what the journal holds and nothing else. NaN in a column means "not measured"; an infinite
+latency means that the deadline was missed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from exitdrill.backend import Reply
+from exitdrill.checkers import Checker
+from exitdrill.records import Trial
+from exitdrill.stats import Interval
+from exitdrill.workload import Case
+
+Section = Literal["drift", "latency", "cost", "change"]
+Array = npt.NDArray[np.float64]
+NAN = math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class TrialView:
+    """One completed trial as a column sees it.
+
+    ``reference`` is the incumbent's answer that it is compared with, None where there is none;
+    for a trial of the incumbent itself, that is its answer in another repeat.
+    """
+
+    trial: Trial
+    case: Case
+    reply: Reply
+    checker: Checker | None
+    reference: Reply | None
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is an error instead of an answer."""
+        return self.trial.exchange.failure is not None
+
+
+@dataclass(frozen=True)
+class ArmFacts:
+    """One arm, measured. Each column has the shape (cases, repeats)."""
+
+    name: str
+    columns: Mapping[str, Array]
+    busy_trials: int = 0
+    busy_seconds: float = 0.0
+    price: Mapping[str, Any] | None = None
+    diff: str | None = None
+    classes: Mapping[str, list[str]] = field(default_factory=dict)
+
+    def repeat(self, number: int) -> ArmFacts:
+        """The arm as if it had this one repeat only."""
+        columns = {name: column[:, number : number + 1] for name, column in self.columns.items()}
+        return dataclasses.replace(self, columns=columns)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A candidate beside the incumbent. ``confidence`` is that of the two-sided intervals."""
+
+    incumbent: ArmFacts
+    candidate: ArmFacts
+    confidence: float
+
+    def at(self, confidence: float) -> Pair:
+        """The same pair with intervals of another confidence."""
+        return dataclasses.replace(self, confidence=confidence)
+
+    def noise_pair(self) -> Pair:
+        """A/A: the incumbent's second repeat in the candidate's place, the first in its own."""
+        return Pair(self.incumbent.repeat(0), self.incumbent.repeat(1), self.confidence)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is reported of a pair. None means "not measured"; ``note`` says why, or how.
+
+    ``estimate`` and ``interval`` are candidate − incumbent, ``own`` is the interval of the
+    candidate's value alone, ``noise`` how much the incumbent differs from itself, ``n`` the number
+    of cases or samples.
+    """
+
+    incumbent: float | None = None
+    candidate: float | None = None
+    estimate: float | None = None
+    interval: Interval | None = None
+    own: Interval | None = None
+    n: int = 0
+    noise: float | None = None
+    note: str | None = None
+    unit: str | None = None
+
+
+Column = Callable[[TrialView], float]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A named measure. ``better`` says which direction is good; a gate needs to know.
+
+    ``unit`` may be overridden by a row (money has its currency there).
+    """
+
+    name: str
+    label: str
+    unit: str
+    section: Section
+    better: Literal["higher", "lower"]
+    row: Callable[[Pair], Row]
+    column: Column | None = None
+    column_name: str | None = None
+
+    @property
+    def reads(self) -> str:
+        """The name of the column that the row is made from."""
+        return self.column_name or self.name
+
+
+def finite(value: float | None) -> float | None:
+    """The value where it is a number; None for NaN and infinity, which JSON cannot say."""
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def case_means(column: Array) -> Array:
+    """The mean over repeats per case; NaN where a case has no measured repeat."""
+    counts = np.sum(~np.isnan(column), axis=1)
+    sums = np.nansum(column, axis=1)
+    means: Array = np.full(len(counts), np.nan)
+    np.divide(sums, counts, out=means, where=counts > 0)
+    return means

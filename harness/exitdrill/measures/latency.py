@@ -1,0 +1,123 @@
+"""Latency, from the scheduled send time: retries count, and a failure is a missed deadline."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from exitdrill.measures.base import NAN, ArmFacts, Array, Measure, Pair, Row, TrialView, finite
+from exitdrill.stats import Interval, TooFewSamples, percentile, percentile_interval
+
+NANO = 1e-9
+
+
+def ttft(view: TrialView) -> float:
+    """Seconds from the scheduled send to the first event with content."""
+    if view.failed:
+        return math.inf
+    first = view.reply.first_at
+    return NAN if first is None else (view.trial.exchange.sent_ns + first) * NANO
+
+
+def tpot(view: TrialView) -> float:
+    """Seconds per output token after the first; NaN for fewer than two tokens."""
+    reply = view.reply
+    if view.failed or reply.first_at is None or reply.last_at is None:
+        return NAN
+    if reply.output_tokens is None or reply.output_tokens < 2:
+        return NAN
+    return (reply.last_at - reply.first_at) * NANO / (reply.output_tokens - 1)
+
+
+def total(view: TrialView) -> float:
+    """Seconds from the scheduled send to the last event."""
+    if view.failed:
+        return math.inf
+    last = view.reply.last_at
+    return NAN if last is None else (view.trial.exchange.sent_ns + last) * NANO
+
+
+def queued(view: TrialView) -> float:
+    """Seconds from the scheduled send to the start of work, where the backend knows it."""
+    started = view.reply.started_at
+    return NAN if started is None else (view.trial.exchange.sent_ns + started) * NANO
+
+
+def percentile_row(column: str, q: float, formula: str) -> Callable[[Pair], Row]:
+    """A row of a percentile over all trials.
+
+    The interval of the difference takes the worst of both arms' order-statistic intervals, each at
+    half the error, which is conservative.
+    """
+
+    def row(pair: Pair) -> Row:
+        left, right = _samples(pair.incumbent, column), _samples(pair.candidate, column)
+        if not len(left) or not len(right):
+            return Row(note="not measured: no trial has this time")
+        incumbent, candidate = percentile(left, q), percentile(right, q)
+        both = math.isfinite(incumbent) and math.isfinite(candidate)
+        inner = 1 - (1 - pair.confidence) / 2
+        ours, theirs = _interval(left, q, inner), _interval(right, q, inner)
+        interval = None
+        if ours and theirs and all(map(math.isfinite, (*ours, *theirs))):
+            interval = (theirs[0] - ours[1], theirs[1] - ours[0])
+        return Row(
+            incumbent=finite(incumbent),
+            candidate=finite(candidate),
+            estimate=candidate - incumbent if both else None,
+            interval=interval,
+            own=_interval(right, q, pair.confidence),
+            n=min(len(left), len(right)),
+            noise=_noise(pair.incumbent, column, q),
+            note=_note(formula, left, right, q),
+        )
+
+    return row
+
+
+def _note(formula: str, left: Array, right: Array, q: float) -> str:
+    for who, samples in (("incumbent", left), ("candidate", right)):
+        missed = int(np.isinf(samples).sum())
+        if missed > (1 - q) * len(samples):
+            return f"{formula}; {missed} of {len(samples)} of the {who} failed: a missed deadline"
+    return formula
+
+
+def _samples(arm: ArmFacts, column: str) -> Array:
+    values = arm.columns[column].ravel()
+    return values[~np.isnan(values)]
+
+
+def _interval(samples: Array, q: float, confidence: float) -> Interval | None:
+    try:
+        return percentile_interval(samples, q, confidence)
+    except TooFewSamples:
+        return None
+
+
+def _noise(arm: ArmFacts, column: str, q: float) -> float | None:
+    halves = [_samples(arm.repeat(number), column) for number in (0, 1)]
+    if not all(map(len, halves)):
+        return None
+    return finite(abs(percentile(halves[0], q) - percentile(halves[1], q)))
+
+
+def _measures() -> tuple[Measure, ...]:
+    made = []
+    for column, name, function, formula in (
+        ("ttft", "time to first token", ttft, "first event with content − scheduled send"),
+        ("tpot", "time per output token", tpot, "(last event − first) / (output tokens − 1)"),
+        ("total", "total time", total, "last event − scheduled send"),
+        ("queued", "time in the queue", queued, "start of work − scheduled send, where known"),
+    ):
+        for q in (0.5, 0.95):
+            label = f"{name}, p{q * 100:.0f}"
+            row = percentile_row(column, q, formula)
+            short = f"{column}_p{q * 100:.0f}"
+            made.append(Measure(short, label, "s", "latency", "lower", row, function, column))
+    return tuple(made)
+
+
+MEASURES = _measures()

@@ -1,0 +1,163 @@
+"""Progress of a drill: a live table on a terminal, plain lines elsewhere, or nothing."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import IO, Any, Protocol
+
+from exitdrill.records import Spend
+
+SECONDS_BETWEEN_LINES = 10.0
+Counts = Mapping[str, int]
+
+
+class Watcher(Protocol):
+    """Who is told how a drill goes."""
+
+    def begin(
+        self, totals: Mapping[str, int], done: Mapping[str, int], currency: str | None
+    ) -> None:
+        """The replay begins: trials per arm, and how many an earlier run completed."""
+
+    def done(self, arm: str, failed: bool, spent: Spend) -> None:
+        """A trial was completed."""
+
+    def note(self, text: str) -> None:
+        """Something worth a line happened."""
+
+    def end(self) -> None:
+        """The replay is over."""
+
+
+class Silent:
+    """Watches nothing."""
+
+    def begin(
+        self, totals: Mapping[str, int], done: Mapping[str, int], currency: str | None
+    ) -> None:
+        pass
+
+    def done(self, arm: str, failed: bool, spent: Spend) -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        pass
+
+    def end(self) -> None:
+        pass
+
+
+@dataclass
+class _Arm:
+    total: int
+    done: int = 0
+    failed: int = 0
+    this_run: int = 0
+
+    def rate(self, seconds: float) -> float:
+        """Trials per second of this run, waiting for the other arms included."""
+        return self.this_run / seconds if seconds > 0 else 0.0
+
+
+class Terminal:
+    """Progress on a stream: redrawn in place on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, stream: IO[str] | None = None) -> None:
+        from rich.console import Console
+
+        self._console = Console(file=stream or sys.stderr, highlight=False, soft_wrap=True)
+        self._arms: dict[str, _Arm] = {}
+        self._spent = Spend()
+        self._currency: str | None = None
+        self._began = self._last_line = time.monotonic()
+        self._live: Any = None
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.end()
+
+    def begin(
+        self, totals: Mapping[str, int], done: Mapping[str, int], currency: str | None
+    ) -> None:
+        self._arms = {arm: _Arm(total, done.get(arm, 0)) for arm, total in totals.items()}
+        self._currency = currency
+        self._began = self._last_line = time.monotonic()
+        if self._console.is_terminal:
+            from rich.live import Live
+
+            self._live = Live(
+                console=self._console,
+                get_renderable=self._table,
+                refresh_per_second=4,
+                transient=True,
+            )
+            self._live.start()
+
+    def done(self, arm: str, failed: bool, spent: Spend) -> None:
+        state = self._arms[arm]
+        state.done += 1
+        state.this_run += 1
+        state.failed += failed
+        self._spent = spent
+        now = time.monotonic()
+        if self._live is None and now - self._last_line >= SECONDS_BETWEEN_LINES:
+            self._last_line = now
+            self._console.print(self._line(), markup=False)
+
+    def note(self, text: str) -> None:
+        self._console.print(text, markup=False)
+
+    def end(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+        if self._arms:
+            self._console.print(self._line(), markup=False)
+            self._arms = {}
+
+    def _left(self) -> str:
+        seconds = time.monotonic() - self._began
+        done = sum(arm.this_run for arm in self._arms.values())
+        left = sum(arm.total - arm.done for arm in self._arms.values())
+        return f"{left * seconds / done:.0f} s left" if done else "…"
+
+    def _spend(self) -> str:
+        money = f", {self._spent.money:.4f} {self._currency}" if self._currency else ""
+        return f"{self._spent.calls} calls, {self._spent.tokens} tokens{money}"
+
+    def _line(self) -> str:
+        arms = ", ".join(
+            f"{name} {arm.done}/{arm.total}" + (f" ({arm.failed} failed)" if arm.failed else "")
+            for name, arm in self._arms.items()
+        )
+        return f"{arms}; {self._spend()}; {self._left()}"
+
+    def _table(self) -> Any:
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        seconds = time.monotonic() - self._began
+        table = Table(box=None, pad_edge=False, caption=f"{self._spend()}; {self._left()}")
+        for head in ("arm", "", "trials", "per second", "failed"):
+            table.add_column(head, justify="left" if head in {"arm", ""} else "right")
+        for name, arm in self._arms.items():
+            table.add_row(
+                Text(name),
+                ProgressBar(total=max(arm.total, 1), completed=arm.done, width=30),
+                f"{arm.done}/{arm.total}",
+                f"{arm.rate(seconds):.1f}",
+                str(arm.failed),
+            )
+        return table

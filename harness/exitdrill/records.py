@@ -1,0 +1,143 @@
+"""What a drill records: calls, attempts, exchanges, trials; and events as compact JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from exitdrill import backend
+from exitdrill.backend import Edit, Event, Reply, fold
+from exitdrill.errors import BackendError, ErrorKind
+
+TrialState = Literal["answered", "failed", "tripped"]
+Key = tuple[int, str, int]
+"""A trial: (position of its case, arm, repeat)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One call of an exchange: nanoseconds after the scheduled send, and how it ended."""
+
+    sent_ns: int
+    ended_ns: int
+    error: ErrorKind | None = None
+    status: int | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The error that an exchange ended in."""
+
+    kind: ErrorKind
+    message: str
+    status: int | None = None
+
+    @classmethod
+    def of(cls, error: BackendError) -> Failure:
+        """The record of an error."""
+        return cls(error.kind, error.message, error.status)
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request with its answer or its error.
+
+    ``events`` are those of the last attempt; ``sent_ns`` is when that was sent, in nanoseconds
+    after the scheduled send time. ``money`` is what all attempts cost, None without a price.
+    """
+
+    edits: tuple[Edit, ...] = ()
+    events: tuple[Event, ...] = ()
+    failure: Failure | None = None
+    attempts: tuple[Attempt, ...] = ()
+    sent_ns: int = 0
+    money: float | None = None
+
+    @property
+    def reply(self) -> Reply:
+        """The whole answer, as far as it came."""
+        return fold(self.events)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One (arm, case, repeat), completed. ``repeated``: a crash made us ask it again."""
+
+    arm: str
+    position: int
+    repeat: int
+    state: TrialState
+    exchange: Exchange
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """What calls used up: their number, tokens in and out, money."""
+
+    calls: int = 0
+    tokens: int = 0
+    money: float = 0.0
+
+
+def dump(value: Any) -> str:
+    """A value as compact JSON."""
+    # ASCII: an answer may hold half a character, which SQLite would not take as text.
+    return json.dumps(value, separators=(",", ":"))
+
+
+_EVENT_TYPES: dict[str, type[Event]] = {
+    "s": backend.Started,
+    "t": backend.Text,
+    "r": backend.Reasoning,
+    "c": backend.ToolCallDelta,
+    "e": backend.Embedding,
+    "u": backend.Usage,
+    "o": backend.Opaque,
+    "f": backend.Finish,
+}
+_EVENT_LETTERS = {kind: letter for letter, kind in _EVENT_TYPES.items()}
+_EVENT_FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in _EVENT_LETTERS}
+
+
+def dump_events(events: Iterable[Event]) -> str:
+    """Events as compact JSON: a letter for the type, then the fields in their order."""
+    rows = []
+    for event in events:
+        kind = type(event)
+        rows.append([_EVENT_LETTERS[kind], *(getattr(event, name) for name in _EVENT_FIELDS[kind])])
+    return json.dumps(rows, separators=(",", ":"), default=dict)
+
+
+def load_events(text: str) -> tuple[Event, ...]:
+    """The events that `dump_events` wrote."""
+    return tuple(_EVENT_TYPES[letter](*fields) for letter, *fields in json.loads(text))
+
+
+def exchange_columns(exchange: Exchange) -> tuple[Any, ...]:
+    """An exchange as the columns of its row: edits, events, error, attempts, sent_ns, money."""
+    failure = exchange.failure
+    return (
+        dump([[edit.action, edit.path, edit.detail] for edit in exchange.edits]),
+        dump_events(exchange.events),
+        dump([failure.kind, failure.message, failure.status]) if failure else None,
+        dump([[a.sent_ns, a.ended_ns, a.error, a.status, a.message] for a in exchange.attempts]),
+        exchange.sent_ns,
+        exchange.money,
+    )
+
+
+def exchange_of(columns: Iterable[Any]) -> Exchange:
+    """The exchange that `exchange_columns` wrote."""
+    edits, events, error, attempts, sent_ns, money = columns
+    return Exchange(
+        edits=tuple(Edit(*row) for row in json.loads(edits)),
+        events=load_events(events),
+        failure=Failure(*json.loads(error)) if error else None,
+        attempts=tuple(Attempt(*row) for row in json.loads(attempts)),
+        sent_ns=sent_ns,
+        money=money,
+    )

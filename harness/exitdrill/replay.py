@@ -1,0 +1,214 @@
+"""Drives a plan through the backends: pass after pass, so that no two arms overlap in time."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from exitdrill.backend import Backend
+from exitdrill.budget import Budget
+from exitdrill.errors import BudgetSpent, DrillStopped, ErrorKind
+from exitdrill.exchange import Asker
+from exitdrill.journal import Journal
+from exitdrill.plan import Pass, Plan
+from exitdrill.progress import Watcher
+from exitdrill.records import Exchange, Failure, Key
+from exitdrill.scenario import BackendSpec
+from exitdrill.workload import Case
+
+WARMUP = -1
+"""The position that the calls of a warm-up have in the journal; they are charged, not measured."""
+
+OF_THE_CASE: frozenset[ErrorKind] = frozenset(
+    {"rejected", "context_overflow", "content_filter", "template"}
+)
+"""Errors that say something of the case and not of the arm: they never break it off."""
+
+
+@dataclass
+class Arm:
+    """One backend in a drill, ready to be asked. ``broken`` says why it was broken off."""
+
+    name: str
+    backend: Backend
+    spec: BackendSpec
+    broken: str | None = None
+
+
+@dataclass
+class _Breaker:
+    """Ends an arm that keeps failing the same way, instead of paying for it."""
+
+    limit: int
+    streak: list[Key] = field(default_factory=list)
+    signature: tuple[str, int | None, str] | None = None
+
+    def see(self, key: Key, failure: Failure | None) -> bool:
+        """Count a trial; True where the arm has to be broken off."""
+        if failure is not None and failure.kind in OF_THE_CASE:
+            return False
+        signature = None if failure is None else _signature(failure)
+        if signature != self.signature:
+            self.signature, self.streak = signature, []
+        if signature is not None:
+            self.streak.append(key)
+        return len(self.streak) >= self.limit
+
+
+class Replay:
+    """One execution of a plan, or of what a journal lacks of it."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        journal: Journal,
+        arms: Sequence[Arm],
+        budget: Budget,
+        watcher: Watcher,
+    ) -> None:
+        replay = plan.document["replay"]
+        self._plan = plan
+        self._journal = journal
+        self._arms: Mapping[str, Arm] = {arm.name: arm for arm in arms}
+        self._budget = budget
+        self._watcher = watcher
+        self._open_loop = replay["arrivals"] == "open"
+        self._warmup: int = replay["warmup"]
+        self._warm: set[str] = set()
+        self._askers = {
+            arm.name: Asker(arm.backend, arm.spec, journal, budget, replay["attempts"])
+            for arm in arms
+        }
+        self._breakers = {arm.name: _Breaker(replay["breaker"]) for arm in arms}
+
+    async def run(self) -> None:
+        """Complete every trial of the plan, but those of arms that break off.
+
+        Raises `DrillStopped` where it cannot go on: the budget is spent, the journal cannot be
+        written, the incumbent broke off, or no candidate is left.
+        """
+        for turn in self._plan.passes():
+            arm = self._arms.get(turn.arm)
+            if arm is not None and arm.broken is None:
+                await self._pass(arm, turn)
+                self._check_arms()
+
+    def _check_arms(self) -> None:
+        incumbent = self._plan.arms[0]
+        broken = {arm.name: arm.broken for arm in self._arms.values() if arm.broken}
+        if incumbent in broken:
+            raise DrillStopped(f"the incumbent {incumbent!r} broke off: {broken[incumbent]}")
+        others = self._arms.keys() - {incumbent}
+        if others and others <= broken.keys():
+            raise DrillStopped("no candidate is left: each broke off")
+
+    async def _pass(self, arm: Arm, turn: Pass) -> None:
+        completed = self._journal.completed(arm.name, turn.repeat, turn.first, turn.last)
+        cases = [
+            (position, case)
+            for position, case in self._journal.cases(turn.first, turn.last)
+            if position not in completed
+        ]
+        if not cases:
+            return
+        await self._warm_up(arm)
+        before = time.monotonic_ns()
+        run = self._open if self._open_loop else self._closed
+        asked = await run(arm, turn, cases)
+        busy = time.monotonic_ns() - before
+        await self._journal.put_pass(turn.block, arm.name, turn.repeat, asked, busy)
+
+    async def _warm_up(self, arm: Arm) -> None:
+        if arm.name in self._warm:
+            return
+        self._warm.add(arm.name)
+        for number, (_, case) in enumerate(self._journal.cases(0, self._warmup)):
+            key = (WARMUP, arm.name, number)
+            asked = await self._askers[arm.name].ask(key, case.request, time.monotonic_ns())
+            await self._askers[arm.name].dismiss(asked)
+
+    async def _closed(self, arm: Arm, turn: Pass, cases: Sequence[tuple[int, Case]]) -> int:
+        """A fixed number of requests at a time; each is due when the one before it is done."""
+        waiting = iter(cases)
+        asked = 0
+
+        async def work() -> None:
+            nonlocal asked
+            for position, case in waiting:
+                if arm.broken:
+                    return
+                asked += 1
+                await self._trial(arm, turn, position, case, time.monotonic_ns())
+
+        await _gather([work() for _ in range(min(arm.spec.concurrency, len(cases)))])
+        return asked
+
+    async def _open(self, arm: Arm, turn: Pass, cases: Sequence[tuple[int, Case]]) -> int:
+        """Each request at its recorded time, however many are under way."""
+        loop_start, start = asyncio.get_running_loop().time(), time.monotonic_ns()
+        first = min(case.arrival or 0.0 for _, case in cases)
+        asked = 0
+
+        async def due(position: int, case: Case) -> None:
+            nonlocal asked
+            offset = (case.arrival or 0.0) - first
+            await asyncio.sleep(loop_start + offset - asyncio.get_running_loop().time())
+            if not arm.broken:
+                asked += 1
+                await self._trial(arm, turn, position, case, start + int(offset * 1e9))
+
+        await _gather([due(position, case) for position, case in cases])
+        return asked
+
+    async def _trial(
+        self, arm: Arm, turn: Pass, position: int, case: Case, scheduled_ns: int
+    ) -> None:
+        key = (position, arm.name, turn.repeat)
+        asker = self._askers[arm.name]
+        asked = await asker.ask(key, case.request, scheduled_ns)
+        exchange = await asker.complete(asked)
+        await self._judge(arm, key, exchange)
+        self._watcher.done(arm.name, exchange.failure is not None, self._budget.spent)
+
+    async def _judge(self, arm: Arm, key: Key, exchange: Exchange) -> None:
+        breaker = self._breakers[arm.name]
+        if not breaker.see(key, exchange.failure) or exchange.failure is None:
+            return
+        await self._journal.trip(breaker.streak)
+        if arm.broken is None:
+            failure = exchange.failure
+            arm.broken = f"{len(breaker.streak)} times in a row {failure.kind}: {failure.message}"
+            self._watcher.note(f"{arm.name} broke off: {arm.broken}")
+
+
+def _signature(failure: Failure) -> tuple[str, int | None, str]:
+    # Numbers (ids, times, counts) differ between two failures that are the same.
+    return failure.kind, failure.status, re.sub(r"[0-9a-f]*\d[0-9a-f]*", "#", failure.message)
+
+
+async def _gather(coroutines: Sequence[Coroutine[None, None, None]]) -> None:
+    """Run all, and raise the first failure as it is, not in a group.
+
+    A spent budget lets the calls that are under way come back, for they are paid; anything else
+    cancels them.
+    """
+    tasks = [asyncio.create_task(each) for each in coroutines]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        if any(isinstance(_error(task), BudgetSpent) for task in tasks):
+            await asyncio.wait(tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in tasks:
+        error = _error(task)
+        if error is not None:
+            raise error
+
+
+def _error(task: asyncio.Task[None]) -> BaseException | None:
+    return task.exception() if task.done() and not task.cancelled() else None

@@ -1,0 +1,200 @@
+"""report.md: the verdict for a pull-request comment. Nothing in it is anyone's markup."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from exitdrill.report import view
+from exitdrill.report.document import Document
+from exitdrill.report.text import shorten
+
+HARD_CAP = 60_000
+"""GitHub refuses a comment of more than 65,536 characters."""
+LONGEST_LINE = 400
+ROWS_PER_SECTION = 4
+EDITS = 10
+SENTENCES = 20
+
+_MARKUP = str.maketrans(
+    {
+        "&": "&amp;",
+        "<": "&lt;",
+        ">": "&gt;",
+        "|": "&#124;",  # an escaped pipe is read differently inside and outside of tables
+        "`": "&#96;",
+        **{character: f"\\{character}" for character in "\\*_[]~#$"},
+    }
+)
+# What forges turn into a link, a mention, a reference or an emoji only after they have read the
+# Markdown, so that no escape helps: @name, #12, !12, owner/repo#1, GH-12, :name:, a://b, www.a.b.
+# A zero-width space breaks them apart.
+_REFERENCE = re.compile(
+    r"(?<=[@#!~%$&^])(?=[\w\"])|(?<=GH)(?=-\d)|(?<=:)(?=//|[a-z+-][\w+-]*:)|(?<=www)(?=\.)", re.I
+)
+_BLOCK_START = re.compile(r"^(?=[-+=:])|^(\d+)(?=[.)])")
+_ESCAPE = r"\1\\"
+
+
+def text(value: str) -> str:
+    """Anybody's text as one line of Markdown that means nothing but itself."""
+    line = shorten(" ".join(value.split()), LONGEST_LINE)
+    return _REFERENCE.sub("\u200b", line).translate(_MARKUP)
+
+
+def item(value: str) -> str:
+    """Anybody's text as an item of a list, where its first characters could begin a block."""
+    return f"- {_BLOCK_START.sub(_ESCAPE, text(value))}"
+
+
+def render(document: Document) -> str:
+    """The whole comment."""
+    return _cap("\n".join(_lines(document.data)) + "\n")
+
+
+def _lines(data: Mapping[str, Any]) -> Iterator[str]:
+    yield from _verdict(data)
+    yield from _overview(data)
+    for candidate in data["candidates"]:
+        yield from _candidate(candidate)
+    yield "## Not tested"
+    yield ""
+    yield from _sentences(data["not_tested"], "Nothing was named.")
+    yield from _footer(data)
+
+
+def _verdict(data: Mapping[str, Any]) -> Iterator[str]:
+    drill, workload = data["drill"], data["workload"]
+    yield f"# {view.status(data['verdict']['status'])}"
+    yield ""
+    yield f"**{text(view.headline(data))}**"
+    yield ""
+    if not drill["completed"]:
+        stopped = drill["stopped"] or "No reason was recorded."
+        yield f"**The drill was not completed.** {text(stopped)}"
+        yield ""
+    yield from _sentences(data["verdict"]["reasons"], "No reason was recorded.")
+    yield (
+        f"Exit drill of {text(drill['scenario'])}, {text(drill['started'])}; "
+        f"{view.count(workload['asked'])} of {view.count(workload['cases'])} cases asked."
+    )
+    yield ""
+
+
+def _overview(data: Mapping[str, Any]) -> Iterator[str]:
+    rows = [
+        (text(each["name"]), view.status(each["verdict"]["status"]), view.gate_counts(each))
+        for each in data["candidates"]
+    ]
+    yield from _table(("candidate", "verdict", "gates"), rows)
+
+
+def _candidate(candidate: Mapping[str, Any]) -> Iterator[str]:
+    yield f"## {text(candidate['name'])}: {view.status(candidate['verdict']['status'])}"
+    yield ""
+    if candidate["status"] != "complete":
+        reason = candidate["status_reason"] or "no reason was recorded"
+        yield f"This arm was {view.ARM_STATUS[candidate['status']]}: {text(reason)}"
+        yield ""
+    yield from _sentences(candidate["verdict"]["reasons"], "No reason was recorded.")
+    yield from _gates(candidate)
+    yield from _measured(candidate)
+    yield from _edits(candidate["edits"])
+
+
+def _gates(candidate: Mapping[str, Any]) -> Iterator[str]:
+    rows = [
+        (
+            f"{text(gate.name)}{f' ({text(gate.unit)})' if gate.unit else ''}",
+            view.status(gate.status),
+            gate.estimate,
+            gate.interval,
+            gate.margin,
+            gate.n,
+            text(gate.reason),
+        )
+        for gate in view.gates(candidate)
+    ]
+    if rows:
+        head = ("gate", "status", "estimate", "interval", "margin", "n", "reason")
+        yield from _table(head, rows)
+
+
+def _measured(candidate: Mapping[str, Any]) -> Iterator[str]:
+    """The rows that gates judge, and the first of each section besides."""
+    judged = {gate["measure"] for gate in candidate["gates"]}
+    shown = []
+    for section in view.SECTIONS:
+        rows = sorted(candidate[section], key=lambda row: row["name"] not in judged)
+        shown += [view.row(row) for row in rows[:ROWS_PER_SECTION]]
+    if not shown:
+        return
+    rows_of_text = [
+        (
+            f"{text(row.label)}{f' ({text(row.unit)})' if row.unit else ''}",
+            *(row.incumbent, row.candidate, row.estimate, row.interval, row.noise, row.n),
+        )
+        for row in shown
+    ]
+    head = ("measured", "incumbent", "candidate", "difference", "interval", "own noise", "n")
+    yield from _table(head, rows_of_text)
+    left_out = sum(len(candidate[section]) for section in view.SECTIONS) - len(shown)
+    if left_out:
+        yield f"Rows left out here, and shown in report.html: {left_out:,}."
+        yield ""
+
+
+def _edits(edits: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    if not edits:
+        return
+    yield "Edits to requests:"
+    yield ""
+    # What was not allowed first: the list may be cut.
+    ordered = sorted(edits, key=lambda edit: edit["allowed"])
+    lines = (
+        f"{edit['action']} {edit['path']} ({view.count(edit['count'])} times, "
+        f"{'allowed' if edit['allowed'] else 'not allowed'}): {edit['detail']}"
+        for edit in ordered
+    )
+    yield from _sentences(list(lines), "", EDITS)
+
+
+def _footer(data: Mapping[str, Any]) -> Iterator[str]:
+    drill, spend = data["drill"], data["drill"]["spend"]
+    yield (
+        f"Drill {text(drill['id'])}, plan {drill['plan_sha256']}, exitdrill "
+        f"{text(drill['exitdrill_version'])}; {view.count(spend['calls'])} calls, "
+        f"tokens: {view.count(spend['tokens'])}, money: {text(view.money(spend['money']))}."
+    )
+    yield ""
+    yield (
+        "A replay of recorded requests, not a cut-over in production; it certifies nothing. "
+        "What it does not claim, and the answers side by side, are in report.html."
+    )
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(head)} |"
+    yield f"|{'---|' * len(head)}"
+    for cells in rows:
+        yield f"| {' | '.join(cells)} |"
+    yield ""
+
+
+def _sentences(items: Sequence[str], none: str, limit: int = SENTENCES) -> Iterator[str]:
+    for each in items[:limit]:
+        yield item(each)
+    if len(items) > limit:
+        yield f"- … and {len(items) - limit:,} more in report.html"
+    if not items:
+        yield none
+    yield ""
+
+
+def _cap(whole: str) -> str:
+    """At most `HARD_CAP` characters, cut between two lines, with the cut stated."""
+    if len(whole) <= HARD_CAP:
+        return whole
+    kept = whole[: whole.rindex("\n", 0, HARD_CAP - 200) + 1]
+    return f"{kept}\n**Cut here:** {len(whole) - len(kept):,} more characters; see report.html.\n"

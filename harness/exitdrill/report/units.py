@@ -1,0 +1,84 @@
+"""Numbers as people read them: one scale and one precision for a row, so that its cells compare."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+NOT_MEASURED = "not measured"
+_MONEY = re.compile(r"^[A-Z]{3}\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """How the numbers of one row are written.
+
+    ``suffix`` follows a value, ``step`` a difference of two values. ``heading`` is the unit where
+    cells do not carry it.
+    """
+
+    factor: float
+    decimals: int
+    suffix: str
+    step: str
+    heading: str = ""
+
+    def value(self, number: float | None) -> str:
+        """A number, or the words that it was not measured."""
+        return NOT_MEASURED if number is None else self._digits(number) + self.suffix
+
+    def difference(self, number: float | None) -> str:
+        """A signed number: candidate - incumbent."""
+        return NOT_MEASURED if number is None else self._signed(number) + self.step
+
+    def spread(self, number: float | None) -> str:
+        """A difference without a direction: noise."""
+        return NOT_MEASURED if number is None else self._digits(number) + self.step
+
+    def interval(self, pair: Sequence[float] | None) -> str:
+        """Two signed numbers."""
+        if pair is None:
+            return NOT_MEASURED
+        low, high = pair
+        return f"{self._signed(low)} to {self._signed(high)}{self.step}"
+
+    def _signed(self, number: float) -> str:
+        digits = self._digits(number)
+        return digits if number <= 0 else f"+{digits}"
+
+    def _digits(self, number: float) -> str:
+        scaled = number * self.factor
+        if scaled == 0:
+            return "0"
+        text = f"{abs(scaled):,.{self.decimals}f}"
+        if not text.strip("0.,"):  # too small for the row: it must not read as zero
+            text = f"{abs(scaled):.2g}"
+        return text if scaled > 0 else f"−{text}"
+
+
+def quantity(unit: str, numbers: Iterable[float | None]) -> Quantity:
+    """The way to write these numbers, which share a unit.
+
+    Units are not a closed list: one that is not known is written beside the row.
+    """
+    known = [number for number in numbers if number is not None]
+    biggest = max((abs(number) for number in known), default=0.0)
+    if unit == "share":
+        return Quantity(100, 1, " %", " points")
+    if unit == "s" and biggest < 1:
+        return Quantity(1000, _decimals(biggest * 1000), " ms", " ms")
+    if unit == "s":
+        return Quantity(1, max(2, _decimals(biggest)), " s", " s")
+    if all(float(number).is_integer() for number in known):
+        return Quantity(1, 0, "", "", unit)
+    least = 2 if _MONEY.match(unit) else 0
+    return Quantity(1, max(least, _decimals(biggest)), "", "", unit)
+
+
+def _decimals(biggest: float) -> int:
+    """Decimals that leave three significant digits to the biggest number of a row."""
+    if biggest == 0:
+        return 0
+    return min(12, max(0, 2 - math.floor(math.log10(biggest))))

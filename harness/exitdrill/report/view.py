@@ -1,0 +1,212 @@
+"""What the renderers have in common: rows, gates and verdicts as text, and nothing about markup.
+
+Everything here is generic: no measure, unit or gate is known by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from exitdrill.report.units import NOT_MEASURED, Quantity, quantity
+
+SECTIONS = ("drift", "latency", "cost", "change")
+DOES_NOT_APPLY = "does not apply"
+
+# A sign and a word each: nothing rests on colour alone.
+STATUS = {
+    "ready": ("✓", "ready"),
+    "not_ready": ("✗", "not ready"),
+    "inconclusive": ("?", "inconclusive"),
+    "pass": ("✓", "pass"),
+    "fail": ("✗", "fail"),
+    "open": ("?", "open"),
+}
+ARM_STATUS = {
+    "complete": "every planned request was asked",
+    "broken_off": "broken off",
+    "not_started": "not started",
+}
+CLAIMS = (
+    "It reports one drill: these requests, these models and servers, these settings, at this time.",
+    "It certifies nothing, and does not say that any law or framework is complied with; whether "
+    "an exit was tested sufficiently is for a person to judge.",
+    "Passing a gate means that the candidate was not worse than the margin that was set, on the "
+    "measure that was set; it does not mean that the two models are functionally equivalent.",
+    "A replay is not a cut-over in production. Enforceability of the contract, return of data, and "
+    "what happens in an insolvency were not tried.",
+    "Whether the candidate may replace the incumbent, and who accepts the risk that is left, "
+    "is decided by a named person, not by this file.",
+)
+
+
+def status(word: str) -> str:
+    """``✓ pass``."""
+    return " ".join(STATUS[word])
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One measured quantity, as text."""
+
+    name: str
+    label: str
+    unit: str
+    note: str | None
+    incumbent: str
+    candidate: str
+    estimate: str
+    interval: str
+    noise: str
+    n: str
+
+
+def row(raw: Mapping[str, Any]) -> Row:
+    """A drift, latency, cost or change row as text."""
+    written = _written(raw, "incumbent", "candidate", "estimate", "noise")
+    return Row(
+        name=raw["name"],
+        label=raw["label"] or raw["name"],
+        unit=_unit(written, raw["label"] or raw["name"]),
+        note=raw["note"],
+        incumbent=written.value(raw["incumbent"]),
+        candidate=written.value(raw["candidate"]),
+        estimate=written.difference(raw["estimate"]),
+        interval=written.interval(raw["interval"]),
+        noise=written.spread(raw["noise"]),
+        n=count(raw["n"]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One gate, as text; ``row`` is the measured row that it judges, where there is one."""
+
+    name: str
+    measure: str
+    unit: str
+    status: str
+    estimate: str
+    interval: str
+    margin: str
+    n: str
+    reason: str
+    row: Row | None
+
+    @property
+    def detail(self) -> str:
+        """The measure and the unit, as far as the name does not say them."""
+        parts = ("" if self.measure == self.name else self.measure, self.unit)
+        return ", ".join(part for part in parts if part)
+
+
+def gate(raw: Mapping[str, Any], candidate: Mapping[str, Any]) -> Gate:
+    """A gate of a candidate as text."""
+    written = _written(raw, "estimate", "margin")
+    return Gate(
+        name=raw["name"],
+        measure=raw["measure"],
+        unit=_unit(written, f"{raw['name']} {raw['measure']}"),
+        status=raw["status"],
+        estimate=_gate_estimate(raw, written),
+        interval=_gate_interval(raw, written),
+        margin=_margin(raw, written),
+        n=DOES_NOT_APPLY if raw["n"] is None and not is_comparison(raw) else count(raw["n"]),
+        reason=raw["reason"],
+        row=_measured(raw["measure"], candidate),
+    )
+
+
+def is_comparison(raw: Mapping[str, Any]) -> bool:
+    """Whether a gate judges candidate - incumbent, rather than a figure of the candidate's."""
+    return raw["kind"] in {"non_inferiority", "bound"}
+
+
+def threshold(raw: Mapping[str, Any]) -> float | None:
+    """Where on the axis candidate - incumbent a gate's margin lies.
+
+    Non-inferiority: better is higher, and the margin is what may be lost. A bound is not to be
+    exceeded.
+    """
+    margin: float | None = raw["margin"]
+    if margin is None:
+        return None
+    return -abs(margin) if raw["kind"] == "non_inferiority" else margin
+
+
+def _gate_estimate(raw: Mapping[str, Any], written: Quantity) -> str:
+    if raw["kind"] == "veto" and raw["estimate"] is None and raw["status"] != "open":
+        return DOES_NOT_APPLY  # a veto was judged, and there is no figure to it
+    return (written.difference if is_comparison(raw) else written.value)(raw["estimate"])
+
+
+def _gate_interval(raw: Mapping[str, Any], written: Quantity) -> str:
+    if raw["interval"] is None and not is_comparison(raw):
+        return DOES_NOT_APPLY
+    return written.interval(raw["interval"])
+
+
+def _higher_is_better(raw: Mapping[str, Any]) -> bool:
+    return bool(raw["kind"] == "non_inferiority" or raw.get("better") == "higher")
+
+
+def _margin(raw: Mapping[str, Any], written: Quantity) -> str:
+    limit = threshold(raw)
+    if limit is None:
+        return "must hold" if raw["kind"] == "veto" else "none set"
+    sign = "≥" if _higher_is_better(raw) else "≤"
+    text = written.difference(limit) if is_comparison(raw) else written.value(limit)
+    return f"{sign} {text}"
+
+
+def gates(candidate: Mapping[str, Any]) -> list[Gate]:
+    """The gates of a candidate."""
+    return [gate(raw, candidate) for raw in candidate["gates"]]
+
+
+def gate_counts(candidate: Mapping[str, Any]) -> str:
+    """``3 pass, 1 open``."""
+    found = [each["status"] for each in candidate["gates"]]
+    parts = [f"{found.count(name)} {name}" for name in ("fail", "open", "pass") if name in found]
+    return ", ".join(parts) or "no gate was judged"
+
+
+def money(amount: Mapping[str, Any] | None) -> str:
+    """``1.25 EUR``."""
+    if amount is None:
+        return NOT_MEASURED
+    currency, number = amount["currency"], amount["amount"]
+    return f"{quantity(currency, [number]).value(number)} {currency}"
+
+
+def count(number: int | None) -> str:
+    """``1,024``."""
+    return NOT_MEASURED if number is None else f"{number:,}"
+
+
+def headline(data: Mapping[str, Any]) -> str:
+    """The verdict as a sentence about the two ends."""
+    incumbent, verdict = data["incumbent"]["name"], data["verdict"]
+    match verdict["status"]:
+        case "ready" if verdict["candidate"] is not None:
+            return f"In this drill, {incumbent} could be left for {verdict['candidate']}."
+        case "ready":
+            return f"In this drill, {incumbent} could be left."
+        case "not_ready":
+            return f"In this drill, {incumbent} could not be left for any candidate."
+    return f"This drill does not settle whether {incumbent} can be left."
+
+
+def _measured(name: str, candidate: Mapping[str, Any]) -> Row | None:
+    rows: Sequence[Mapping[str, Any]] = [each for key in SECTIONS for each in candidate[key]]
+    return next((row(each) for each in rows if each["name"] == name), None)
+
+
+def _unit(written: Quantity, label: str) -> str:
+    """The unit to write beside a label that does not hold it already (lines changed, lines)."""
+    return "" if written.heading.lower() in label.lower() else written.heading
+
+
+def _written(raw: Mapping[str, Any], *keys: str) -> Quantity:
+    return quantity(raw["unit"], [*(raw[key] for key in keys), *(raw["interval"] or ())])

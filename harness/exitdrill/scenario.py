@@ -1,0 +1,519 @@
+"""What a user writes: the scenario, from ``scenario.toml`` or from Python, validated.
+
+Nothing here calls, starts or loads anything; what passes `load` and `check` can be planned.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
+
+from exitdrill import builtin, checkers, tomlfile
+from exitdrill.backend import Backend, BackendConfig, Timeouts, find_adapter
+from exitdrill.errors import AdapterError, ScenarioError
+from exitdrill.workload import Case, CaseList, Workload, open_workload, output_limit
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+VARIABLE = re.compile(r"^[A-Z_][A-Z0-9_]*$")
+SECRET = re.compile(r"^(AKIA|ASIA)[A-Z0-9]{12,}$|^[A-Z0-9]{24,}$")
+Name = Annotated[str, Field(pattern=NAME)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Model(BaseModel):
+    """Strict: an unknown key is an error, a value is not mutated."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class PriceSpec(Model):
+    """What a backend costs: per million tokens, or per hour over the measured throughput."""
+
+    currency: str = Field(pattern="^[A-Z]{3}$")
+    input_per_million: NotNegative | None = None
+    output_per_million: NotNegative | None = None
+    cached_per_million: NotNegative | None = None
+    per_hour: NotNegative | None = None
+    date: date
+    source: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> PriceSpec:
+        per_token = (self.input_per_million, self.output_per_million)
+        if self.per_hour is None and None in per_token:
+            raise ValueError("needs input_per_million and output_per_million, or per_hour")
+        if self.per_hour is not None and any(price is not None for price in per_token):
+            raise ValueError("is either per million tokens or per_hour, not both")
+        return self
+
+
+class ServerSpec(Model):
+    """A server command that the drill starts, awaits and stops.
+
+    ``{host}``, ``{port}``, ``{python}`` are filled into the command, ``{models}`` into ``cwd``.
+    """
+
+    command: list[str] = Field(min_length=1)
+    ready: str = Field(default="/health", pattern="^/")
+    base: str = Field(default="/v1", pattern="^(/.*)?$")
+    startup_seconds: PositiveFloat = 120
+    environment: dict[str, str] = {}
+    cwd: str | None = None
+
+
+class TimeoutSpec(Model):
+    """Seconds: to connect, for a whole request, and between two events of a stream."""
+
+    connect: PositiveFloat = 10
+    request: PositiveFloat = 120
+    gap: PositiveFloat = 60
+
+
+class BackendSpec(Model):
+    """A backend that the workload may run on. ``key_env`` is the *name* of a variable."""
+
+    adapter: str | Callable[[BackendConfig], InstanceOf[Backend]]
+    model: str = Field(min_length=1)
+    endpoint: str | None = None
+    key_env: str | None = None
+    server: ServerSpec | None = None
+    concurrency: PositiveInt = 8
+    price: PriceSpec | None = None
+    allow_edits: list[str] = ["rename"]
+    timeouts: TimeoutSpec = TimeoutSpec()
+    options: dict[str, Any] = {}
+
+    @field_validator("key_env")
+    @classmethod
+    def _is_a_name(cls, value: str | None) -> str | None:
+        if value is not None and (not VARIABLE.match(value) or SECRET.match(value)):
+            raise ValueError(
+                "must be the NAME of an environment variable (capitals, digits, _), not a key; "
+                "if this was a real key, treat it as leaked"
+            )
+        return value
+
+    @field_validator("allow_edits")
+    @classmethod
+    def _are_actions(cls, value: list[str]) -> list[str]:
+        for rule in value:
+            if not re.match(r"^(rename|transform|drop)(:/.*)?$", rule):
+                raise ValueError(
+                    'each is rename, transform or drop, or one of them with a path ("drop:/seed")'
+                )
+        return value
+
+    @property
+    def adapter_name(self) -> str:
+        """The adapter's name, as the plan and the report show it."""
+        if isinstance(self.adapter, str):
+            return self.adapter
+        name = getattr(self.adapter, "__qualname__", type(self.adapter).__qualname__)
+        return f"{self.adapter.__module__}:{name}"
+
+
+class WorkloadSpec(Model):
+    """The files of the workload, and the checker of cases that name none."""
+
+    requests: str = "requests.jsonl"
+    meta: str | None = None
+    checker: str | None = None
+
+
+class CheckerSpec(Model):
+    """A checker that cases may name: its type, and the settings of that type."""
+
+    type: Literal["exact", "contains", "regex", "json_schema", "json_fields", "python"]
+    strip: bool | None = None
+    ignore_case: bool | None = None
+    pattern: str | None = None
+    json_schema: dict[str, Any] | None = Field(default=None, alias="schema")
+    fields: list[str] | None = None
+    fences: bool | None = None
+    path: str | None = None
+    function: str | None = None
+
+
+class AppSpec(Model):
+    """The app under drill; ``classes`` overrides how its files are classed for counting."""
+
+    path: str = "app"
+    classes: dict[str, list[str]] = {}
+
+
+class SwapSpec(Model):
+    """What has to be changed in the app for a candidate."""
+
+    patch: str | None = None
+    overlay: str | None = None
+    environment: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> SwapSpec:
+        if self.patch is None and self.overlay is None and not self.environment:
+            raise ValueError("needs a patch, an overlay or an environment")
+        return self
+
+
+class GateSpec(Model):
+    """A measure with a margin against the incumbent, or with a limit of its own."""
+
+    measure: str
+    name: str | None = Field(default=None, min_length=1, max_length=80)
+    margin: NotNegative | None = None
+    limit: NotNegative | None = None
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> GateSpec:
+        if (self.margin is None) == (self.limit is None):
+            raise ValueError("needs either a margin (against the incumbent) or a limit (absolute)")
+        return self
+
+    @property
+    def title(self) -> str:
+        """What the gate is called."""
+        return self.name or self.measure
+
+
+class BudgetSpec(Model):
+    """The most that a drill may use; a backend outside this machine must have one."""
+
+    requests: PositiveInt | None = None
+    tokens: PositiveInt | None = None
+    money: NotNegative | None = None
+    currency: str | None = Field(default=None, pattern="^[A-Z]{3}$")
+
+    @model_validator(mode="after")
+    def _bounds_something(self) -> BudgetSpec:
+        if self.requests is None and self.tokens is None and self.money is None:
+            raise ValueError("needs at least one of requests, tokens, money")
+        if (self.money is None) != (self.currency is None):
+            raise ValueError("money and currency go together")
+        return self
+
+
+class ReplaySpec(Model):
+    """How the workload is replayed."""
+
+    repeats: int = Field(default=2, ge=2, le=20)
+    block: PositiveInt | None = None
+    seed: int = 0
+    warmup: int = Field(default=1, ge=0, le=100)
+    arrivals: Literal["closed", "open"] = "closed"
+    attempts: int = Field(default=4, ge=1, le=10)
+    breaker: PositiveInt = 8
+
+
+class Scenario(Model):
+    """A workload, the backends it may run on, the app, the swap, the gates.
+
+    ``root`` is the folder that paths are relative to, and that they may not leave.
+    """
+
+    name: Name
+    title: str = ""
+    incumbent: Name
+    candidates: list[Name] = Field(min_length=1)
+    backends: dict[Name, BackendSpec]
+    workload: WorkloadSpec | InstanceOf[CaseList] = WorkloadSpec()
+    checkers: dict[Name, CheckerSpec | Callable[..., bool]] = {}
+    app: AppSpec | None = None
+    swap: dict[Name, SwapSpec] = {}
+    gates: list[GateSpec] = []
+    alpha: float = Field(default=0.05, gt=0, lt=0.5)
+    budget: BudgetSpec | None = None
+    replay: ReplaySpec = ReplaySpec()
+    root: Path = Field(default=Path(), exclude=True)
+
+    @property
+    def arms(self) -> list[str]:
+        """The names of the backends in the drill, the incumbent first."""
+        return [self.incumbent, *self.candidates]
+
+
+@dataclass(frozen=True)
+class Drillable:
+    """A scenario whose every part was found and understood."""
+
+    scenario: Scenario
+    workload: Workload
+    checkers: Mapping[str, checkers.Checker]
+    checker_hashes: Mapping[str, str]
+    backends: Mapping[str, Backend]
+
+
+def load(folder: Path | str) -> Scenario:
+    """The scenario in a folder, or the built-in one of that name.
+
+    Raises `ScenarioError`.
+    """
+    path = Path(folder)
+    known = builtin.scenarios()
+    if not path.exists() and str(folder) in known:
+        path = known[str(folder)]
+    if not path.exists():
+        names = ", ".join(known) or "none"
+        raise ScenarioError(
+            f"no such folder, and no built-in scenario of that name ({names})", path=path
+        )
+    file = path / builtin.FILE if path.is_dir() else path
+    text, content = tomlfile.read_toml(file)
+    if "root" in content:
+        raise ScenarioError(
+            tomlfile.unknown_key("root", [n for n in Scenario.model_fields if n != "root"]),
+            path=file,
+            line=tomlfile.line_of(text, ["root"]),
+            key="root",
+        )
+    content.setdefault(
+        "name", re.sub(r"[^A-Za-z0-9_-]", "-", file.resolve().parent.name) or "drill"
+    )
+    scenario = tomlfile.validate(Scenario, content, file, text)
+    return scenario.model_copy(update={"root": file.resolve().parent})
+
+
+def check(scenario: Scenario) -> Drillable:
+    """Everything that the scenario names, found and validated; nothing is called.
+
+    Raises `ScenarioError`, `WorkloadError` or `AdapterError`; each names its place.
+    """
+    try:
+        return _check(scenario)
+    except (ScenarioError, AdapterError) as error:
+        if error.path is None and error.key and (scenario.root / builtin.FILE).is_file():
+            error.path = scenario.root / builtin.FILE
+            error.line = tomlfile.line_of(
+                error.path.read_text(), re.findall(r"[^.\[\]]+", error.key)
+            )
+        raise
+
+
+def _check(scenario: Scenario) -> Drillable:
+    _check_names(scenario)
+    _check_gates(scenario)
+    built = {name: _checker(scenario, name, spec) for name, spec in scenario.checkers.items()}
+    hashes = {name: _checker_hash(scenario, name) for name in scenario.checkers}
+    workload = _workload(scenario)
+    backends = {arm: make_backend(scenario, arm) for arm in scenario.arms}
+    for arm in scenario.arms:
+        _check_key(scenario, arm)
+    _check_budget(scenario, backends, workload)
+    _check_app(scenario)
+    return Drillable(scenario, workload, built, hashes, backends)
+
+
+def make_backend(scenario: Scenario, arm: str, endpoint: str | None = None) -> Backend:
+    """The backend of an arm; ``endpoint`` is where its server was started, once it was.
+
+    Raises `ScenarioError` or `AdapterError`.
+    """
+    spec = scenario.backends[arm]
+    if spec.server and spec.endpoint:
+        raise ScenarioError(
+            "a backend with a server needs no endpoint", key=f"backends.{arm}.endpoint"
+        )
+    if spec.server and endpoint is None:
+        endpoint = f"http://127.0.0.1:1{spec.server.base}"  # for checking only; never called
+    config = BackendConfig(
+        name=arm,
+        adapter=spec.adapter_name,
+        model=spec.model.replace("{models}", builtin.models()),
+        endpoint=endpoint or spec.endpoint,
+        key_env=spec.key_env,
+        timeouts=Timeouts(**spec.timeouts.model_dump()),
+        root=scenario.root,
+        options=spec.options,
+    )
+    adapter = spec.adapter
+    if isinstance(adapter, str):
+        try:
+            adapter = find_adapter(adapter)
+        except AdapterError as error:
+            error.key = f"backends.{arm}.adapter"
+            raise
+    return adapter(config)
+
+
+def inside(root: Path, value: str, key: str) -> Path:
+    """A path of the scenario. Raises `ScenarioError` where it is missing or leaves the folder."""
+    path = (root / value).resolve()
+    if not path.is_relative_to(root.resolve()):
+        raise ScenarioError("leaves the scenario's folder; what a drill uses stays inside", key=key)
+    if not path.exists():
+        raise ScenarioError(f"there is no {value!r} in the scenario's folder", key=key)
+    return path
+
+
+def _check_names(scenario: Scenario) -> None:
+    for key, names in (("incumbent", [scenario.incumbent]), ("candidates", scenario.candidates)):
+        for name in names:
+            if name not in scenario.backends:
+                hint = tomlfile.unknown_key(name, list(scenario.backends))
+                raise ScenarioError(hint.replace("unknown key", f"no backend {name!r}"), key=key)
+    if len(set(scenario.arms)) < len(scenario.arms):
+        raise ScenarioError(
+            "each backend may stand once among incumbent and candidates; to drill one against "
+            "itself, describe it under two names",
+            key="candidates",
+        )
+    for name in scenario.swap:
+        if name not in scenario.candidates:
+            raise ScenarioError(f"{name!r} is not a candidate", key=f"swap.{name}")
+    if scenario.swap and scenario.app is None:
+        raise ScenarioError("a swap needs an [app] to change", key="swap")
+
+
+def _check_gates(scenario: Scenario) -> None:
+    from exitdrill.measures import gate_problem
+
+    titles = [gate.title for gate in scenario.gates]
+    for number, gate in enumerate(scenario.gates):
+        problem = gate_problem(gate)
+        if problem:
+            raise ScenarioError(problem, key=f"gates[{number}].measure")
+        if titles.count(gate.title) > 1:
+            raise ScenarioError("two gates have this name", key=f"gates[{number}].name")
+
+
+def _checker(
+    scenario: Scenario, name: str, spec: CheckerSpec | Callable[..., bool]
+) -> checkers.Checker:
+    if not isinstance(spec, CheckerSpec):
+        return spec
+    key = f"checkers.{name}"
+    settings = _settings(scenario, name, spec)
+    known = checkers.settings_of(spec.type)
+    for setting in settings:
+        if setting not in known:
+            message = (
+                f"a checker of type {spec.type!r} has no such setting; it has {', '.join(known)}"
+            )
+            raise ScenarioError(message, key=f"{key}.{setting}")
+    try:
+        return checkers.KINDS[spec.type](**settings)
+    except TypeError:
+        raise ScenarioError(f"needs {' and '.join(known)}", key=key) from None
+    except ScenarioError as error:
+        error.key = key
+        raise
+
+
+def _settings(scenario: Scenario, name: str, spec: CheckerSpec) -> dict[str, Any]:
+    settings = spec.model_dump(exclude_none=True, exclude={"type"}, by_alias=True)
+    if "path" in settings:
+        settings["path"] = inside(scenario.root, settings["path"], f"checkers.{name}.path")
+    return settings
+
+
+def _checker_hash(scenario: Scenario, name: str) -> str:
+    spec = scenario.checkers[name]
+    if isinstance(spec, CheckerSpec):
+        return checkers.fingerprint(spec.type, _settings(scenario, name, spec))
+    return checkers.fingerprint_of_function(spec)
+
+
+def _workload(scenario: Scenario) -> Workload:
+    spec = scenario.workload
+    if isinstance(spec, CaseList):
+        for case in spec.cases:
+            _check_case(scenario, case)
+        return spec
+    if spec.checker is not None and spec.checker not in scenario.checkers:
+        raise ScenarioError("no such checker is declared", key="workload.checker")
+    requests = inside(scenario.root, spec.requests, "workload.requests")
+    meta_name = spec.meta or "meta.jsonl"
+    if spec.meta is None and not (scenario.root / meta_name).exists():
+        return open_workload(requests, None, scenario.checkers.keys(), spec.checker)
+    meta = inside(scenario.root, meta_name, "workload.meta")
+    return open_workload(requests, meta, scenario.checkers.keys(), spec.checker)
+
+
+def _check_case(scenario: Scenario, case: Case) -> None:
+    if case.checker is not None and case.checker not in scenario.checkers:
+        raise ScenarioError(
+            f"case {case.id!r} names the undeclared {case.checker!r}", key="checkers"
+        )
+    if case.checker is None and case.expected is not None:
+        raise ScenarioError(
+            f"case {case.id!r} expects something but names no checker", key="checkers"
+        )
+
+
+def _check_key(scenario: Scenario, arm: str) -> None:
+    variable = scenario.backends[arm].key_env
+    if variable is not None and not os.environ.get(variable):
+        raise ScenarioError(
+            f"the environment variable {variable} is not set (or empty); it must hold the key",
+            key=f"backends.{arm}.key_env",
+        )
+
+
+def _check_budget(scenario: Scenario, backends: Mapping[str, Backend], workload: Workload) -> None:
+    remote = [arm for arm in scenario.arms if not backends[arm].local]
+    budget = scenario.budget
+    if remote and budget is None:
+        raise ScenarioError(
+            f"{remote[0]!r} is outside this machine, so the drill needs a [budget] "
+            "(requests, tokens or money)",
+            key="budget",
+        )
+    if budget is None:
+        return
+    if budget.money is not None:
+        _check_money(scenario, remote, budget)
+    if budget.money is not None or budget.tokens is not None:
+        case = next(_unbounded(workload), None)
+        if case is not None:
+            raise ScenarioError(
+                f"case {case.id!r} sets no max_tokens, so a budget of tokens or money cannot be "
+                "kept; set it in each request, or bound the drill by requests",
+                key="budget",
+            )
+
+
+def _check_money(scenario: Scenario, remote: list[str], budget: BudgetSpec) -> None:
+    for arm in scenario.arms:
+        price = scenario.backends[arm].price
+        if price is None and arm in remote:
+            raise ScenarioError(
+                "a budget in money needs the price of each backend outside this machine",
+                key=f"backends.{arm}.price",
+            )
+        if price is not None and price.currency != budget.currency:
+            raise ScenarioError(
+                f"the budget is in {budget.currency}; one drill has one currency",
+                key=f"backends.{arm}.price.currency",
+            )
+
+
+def _unbounded(workload: Workload) -> Iterator[Case]:
+    return (
+        case
+        for case in workload
+        if case.request.operation != "embedding" and output_limit(case.request.body) is None
+    )
+
+
+def _check_app(scenario: Scenario) -> None:
+    if scenario.app is not None:
+        inside(scenario.root, scenario.app.path, "app.path")
+    for name, swap in scenario.swap.items():
+        for key, value in (("patch", swap.patch), ("overlay", swap.overlay)):
+            if value is not None:
+                inside(scenario.root, value, f"swap.{name}.{key}")

@@ -1,0 +1,133 @@
+"""The one thread that writes to the journal's file, committing in groups whatever waits."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from exitdrill.errors import StorageFailed
+
+Write = Callable[[sqlite3.Connection], Any]
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection in autocommit mode; whoever wants a transaction begins one."""
+    connection = sqlite3.connect(path, isolation_level=None, timeout=30, check_same_thread=False)
+    connection.execute("PRAGMA synchronous = NORMAL")
+    return connection
+
+
+class Writer:
+    """Runs writes in order, on a thread of its own, grouped into transactions.
+
+    After a write that the file refused (a full disk), every later one raises `StorageFailed` too:
+    nothing is written behind a gap.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
+        self._failed: StorageFailed | None = None
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._thread.start()
+
+    def now(self, write: Write) -> Any:
+        """Run a write and wait for its commit; returns what it returned."""
+        work = _Work(write)
+        self._queue.put(work)
+        work.done.wait()
+        return work.outcome()
+
+    async def soon(self, write: Write) -> Any:
+        """As `now`, without stopping the event loop."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        work = _Work(write, lambda: loop.call_soon_threadsafe(_wake, future))
+        self._queue.put(work)
+        await future
+        return work.outcome()
+
+    def close(self) -> None:
+        """Write what waits, and end. Safe to call twice."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        connection: sqlite3.Connection | None = None
+        try:
+            connection = connect(self._path)
+        except sqlite3.Error as error:
+            self._fail(error)
+        ending = False
+        while not ending:
+            group, ending = self._next_group()
+            self._commit(connection, group)
+        if connection is not None:
+            connection.close()
+
+    def _next_group(self) -> tuple[list[_Work], bool]:
+        group: list[_Work] = []
+        while (item := self._queue.get()) is not None:
+            group.append(item)
+            if self._queue.empty():
+                return group, False
+        return group, True
+
+    def _commit(self, connection: sqlite3.Connection | None, group: list[_Work]) -> None:
+        try:
+            if self._failed is not None or connection is None:
+                raise self._failed or StorageFailed("the journal is closed")
+            connection.execute("BEGIN IMMEDIATE")
+            for work in group:
+                work.result = work.write(connection)
+            connection.execute("COMMIT")
+        except Exception as error:
+            _rollback(connection)
+            reason = self._fail(error) if isinstance(error, sqlite3.Error | OSError) else error
+            for work in group:
+                work.error = reason
+        for work in group:
+            work.finish()
+
+    def _fail(self, error: Exception) -> StorageFailed:
+        self._failed = StorageFailed(f"the journal {self._path} cannot be written: {error}")
+        return self._failed
+
+
+@dataclass
+class _Work:
+    """Something to write, and who waits for it."""
+
+    write: Callable[[sqlite3.Connection], Any]
+    notify: Callable[[], object] | None = None
+    result: Any = None
+    error: Exception | None = None
+    done: threading.Event = field(default_factory=threading.Event)
+
+    def finish(self) -> None:
+        self.done.set()
+        if self.notify:
+            with contextlib.suppress(RuntimeError):  # the loop has ended; nobody waits any more
+                self.notify()
+
+    def outcome(self) -> Any:
+        if self.error is not None:
+            raise self.error
+        return self.result
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _rollback(connection: sqlite3.Connection | None) -> None:
+    with contextlib.suppress(sqlite3.Error, AttributeError):
+        connection.execute("ROLLBACK")  # type: ignore[union-attr]  # None is suppressed

@@ -1,0 +1,284 @@
+"""Gates in, verdict out.
+
+A gate is judged on intervals: it passes when the whole one-sided interval lies on the good side
+of its margin, fails when it lies on the bad side (after Holm's correction over the gates of a
+candidate, because a single failure suffices), and is open in between. What was not measured is
+open, never a pass. With k candidates each is tested at alpha/k. Sources: research on
+non-inferiority tests; Holm, *A simple sequentially rejective multiple test procedure*,
+Scandinavian Journal of Statistics 6 (1979) 65–70.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from exitdrill.measures import BY_NAME
+from exitdrill.measures.base import Measure, Pair, Row
+from exitdrill.stats import Interval
+
+GateStatus = Literal["pass", "fail", "open"]
+GateKind = Literal["non_inferiority", "bound", "cap"]
+"""Against the incumbent: ``non_inferiority`` where higher is better, ``bound`` where lower is. A
+``cap`` is a limit on the candidate's own value."""
+Status = Literal["ready", "not_ready", "inconclusive"]
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A gate, judged. ``interval`` is two-sided at 1 − 2·alpha, in candidate − incumbent."""
+
+    name: str
+    measure: str
+    unit: str
+    kind: GateKind
+    better: Literal["higher", "lower"]
+    margin: float
+    estimate: float | None
+    interval: Interval | None
+    n: int
+    status: GateStatus
+    reason: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer for one candidate, with its reasons."""
+
+    status: Status
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Test:
+    """A gate before judgement. ``sign`` is 1 where higher is better."""
+
+    spec: Mapping[str, Any]
+    measure: Measure
+    pair: Pair
+    planned: int
+
+    @property
+    def sign(self) -> int:
+        return 1 if self.measure.better == "higher" else -1
+
+    @property
+    def relative(self) -> bool:
+        """Whether the margin is against the incumbent."""
+        return self.spec["margin"] is not None
+
+    @property
+    def sampled(self) -> bool:
+        """Whether the value is an estimate from a sample, with an interval."""
+        return self.relative or self.measure.section in {"drift", "latency"}
+
+    @property
+    def margin(self) -> float:
+        """What the scenario wrote."""
+        return float(self.spec["margin"] if self.relative else self.spec["limit"])
+
+    @property
+    def bound(self) -> float:
+        """The worst value that is still good, on the scale of what is compared."""
+        return -self.sign * self.margin if self.relative else self.margin
+
+    def row(self, alpha: float) -> Row:
+        return self.measure.row(self.pair.at(1 - 2 * alpha))
+
+    def compared(self, row: Row) -> tuple[float | None, Interval | None]:
+        """The value and the interval that the bound applies to."""
+        if self.relative:
+            return row.estimate, row.interval
+        value = row.candidate
+        if self.sampled:
+            return value, row.own
+        return value, None if value is None else (value, value)
+
+    def good(self, interval: Interval) -> bool:
+        """Whether all of the interval is on the good side."""
+        low, high = interval
+        return low > self.bound if self.sign > 0 else high < self.bound
+
+    def bad(self, interval: Interval) -> bool:
+        """Whether all of the interval is on the bad side."""
+        low, high = interval
+        return high < self.bound if self.sign > 0 else low > self.bound
+
+
+def judge(specs: Sequence[Mapping[str, Any]], pair: Pair, alpha: float, planned: int) -> list[Gate]:
+    """The gates of one candidate, each at ``alpha`` (one-sided).
+
+    ``specs`` are the plan's gates, ``planned`` the number of trials each arm should have.
+    """
+    tests = [_Test(spec, BY_NAME[spec["measure"]], pair, planned) for spec in specs]
+    failed = _failed(tests, alpha)
+    return [_gate(test, number in failed, alpha) for number, test in enumerate(tests)]
+
+
+def verdict_of(
+    gates: Sequence[Gate], obstacles: Sequence[str] = (), veto: str | None = None
+) -> Verdict:
+    """Ready when every gate passes; not ready on a failure or a veto; else inconclusive.
+
+    ``obstacles`` say why the candidate could not be measured as planned.
+    """
+    failures = [f"{gate.name}: {gate.reason}" for gate in gates if gate.status == "fail"]
+    if veto is not None or failures:
+        return Verdict("not_ready", (*([veto] if veto else []), *failures))
+    still_open = [f"{gate.name}: {gate.reason}" for gate in gates if gate.status == "open"]
+    if obstacles or still_open:
+        return Verdict("inconclusive", (*obstacles, *still_open))
+    if not gates:
+        return Verdict("inconclusive", ("the scenario has no gates, so nothing was decided",))
+    return Verdict("ready", tuple(f"{gate.name}: {gate.reason}" for gate in gates))
+
+
+def overall(
+    verdicts: Mapping[str, Verdict], completed: bool, stopped: str | None
+) -> dict[str, Any]:
+    """The drill's verdict: of the first candidate that is ready, if any."""
+    by_status: dict[Status, list[str]] = {"ready": [], "not_ready": [], "inconclusive": []}
+    for name, verdict in verdicts.items():
+        by_status[verdict.status].append(name)
+    if not completed:
+        reason = stopped or "the drill was not completed"
+        return {"status": "inconclusive", "candidate": None, "reasons": [reason]}
+    if by_status["ready"]:
+        return {
+            "status": "ready",
+            "candidate": by_status["ready"][0],
+            "reasons": [f"{name} is ready" for name in by_status["ready"]],
+        }
+    if by_status["inconclusive"]:
+        reasons = [f"{name}: {verdicts[name].reasons[0]}" for name in by_status["inconclusive"]]
+        return {"status": "inconclusive", "candidate": None, "reasons": reasons}
+    reasons = [f"{name}: {verdicts[name].reasons[0]}" for name in by_status["not_ready"]]
+    return {"status": "not_ready", "candidate": None, "reasons": reasons}
+
+
+def _failed(tests: Sequence[_Test], alpha: float) -> set[int]:
+    """Which gates fail, by Holm's step-down procedure over those that are tested on a sample.
+
+    What is no sample (money, lines) is compared, not tested: no correction is due.
+    """
+    failed = {n for n, test in enumerate(tests) if not test.sampled and _is_bad(test, alpha)}
+    sampled = {n for n, test in enumerate(tests) if test.sampled}
+    while sampled:
+        level = alpha / len(sampled)
+        rejected = {n for n in sampled if _is_bad(tests[n], level)}
+        if not rejected:
+            return failed
+        failed |= rejected
+        sampled -= rejected
+    return failed
+
+
+def _is_bad(test: _Test, alpha: float) -> bool:
+    _, interval = test.compared(test.row(alpha))
+    return interval is not None and not any(map(math.isnan, interval)) and test.bad(interval)
+
+
+def _gate(test: _Test, failed: bool, alpha: float) -> Gate:
+    row = test.row(alpha)
+    value, interval = test.compared(row)
+    unit = row.unit or test.measure.unit
+    gate = Gate(
+        name=test.spec["name"],
+        measure=test.measure.name,
+        unit=unit,
+        kind=_kind(test),
+        better=test.measure.better,
+        margin=test.margin,
+        estimate=value,
+        interval=row.interval if test.relative else None,
+        n=row.n,
+        status="open",
+        reason="",
+    )
+    obstacle = _obstacle(test, row, value, interval, alpha)
+    if failed and _missing(test) is None:
+        return replace(gate, status="fail", reason=_sentence(test, gate, interval))
+    if obstacle:
+        return replace(gate, reason=obstacle)
+    if interval is not None and (test.good(interval) or _meets_cap(test, value)):
+        return replace(gate, status="pass", reason=_sentence(test, gate, interval))
+    return replace(gate, reason=_sentence(test, gate, interval))
+
+
+def _meets_cap(test: _Test, value: float | None) -> bool:
+    return not test.sampled and value is not None and test.sign * (value - test.bound) >= 0
+
+
+def _obstacle(
+    test: _Test, row: Row, value: float | None, interval: Interval | None, alpha: float
+) -> str | None:
+    """Why a gate has to stay open whatever its numbers say."""
+    if value is None or interval is None:
+        return row.note or "not measured"
+    missing = _missing(test)
+    if missing or not test.relative:
+        return missing
+    return _blunt(test, alpha)
+
+
+def _missing(test: _Test) -> str | None:
+    """Trials that were planned and not completed: what is there may not be like what is not."""
+    if test.measure.column is None:
+        return None
+    for arm in (test.pair.incumbent, test.pair.candidate):
+        completed = int(np.count_nonzero(~np.isnan(arm.columns["answered"])))
+        if completed < test.planned:
+            return f"{arm.name} completed only {completed} of {test.planned} trials"
+    return None
+
+
+def _blunt(test: _Test, alpha: float) -> str | None:
+    """A/A: an incumbent that fails the gate against itself cannot be compared this finely."""
+    row = test.measure.row(test.pair.at(1 - 2 * alpha).noise_pair())
+    if row.interval is None:
+        return "the incumbent's own noise could not be measured"
+    if test.bad(row.interval):
+        return "the incumbent fails this gate against itself: the instrument is too blunt"
+    half = (row.interval[1] - row.interval[0]) / 2
+    if half > test.margin:
+        shown = _show(test.measure.unit, half)
+        return (
+            f"the incumbent's own noise (±{shown}) exceeds the margin: the instrument is too blunt"
+        )
+    return None
+
+
+def _sentence(test: _Test, gate: Gate, interval: Interval | None) -> str:
+    """What the gate's numbers mean, in plain words."""
+    unit = gate.unit
+
+    def show(value: float | None) -> str:
+        return _show(unit, value)
+
+    if not test.sampled:
+        word = "within" if _meets_cap(test, gate.estimate) else "beyond"
+        return f"{show(gate.estimate)}, {word} the limit of {show(gate.margin)}"
+    low, high = interval or (math.nan, math.nan)
+    between = f"between {show(low)} and {show(high)}"
+    worst = low if test.sign > 0 else high
+    allowed = f"{'at least' if test.sign > 0 else 'at most'} {show(test.bound)}"
+    against = " against the incumbent" if test.relative else ""
+    return f"{show(gate.estimate)}{against} ({between}); at worst {show(worst)}, allowed {allowed}"
+
+
+def _kind(test: _Test) -> GateKind:
+    if not test.relative:
+        return "cap"
+    return "non_inferiority" if test.sign > 0 else "bound"
+
+
+def _show(unit: str, value: float | None) -> str:
+    if value is None:
+        return "not measured"
+    if unit == "share":
+        return f"{value * 100:+.1f} points" if value < 0 else f"{value * 100:.1f} points"
+    return f"{value:.3g} {unit}"

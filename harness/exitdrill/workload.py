@@ -1,0 +1,371 @@
+"""The recorded requests: read, validated, and handed on one case at a time.
+
+``requests.jsonl`` is the OpenAI Batch input format; ``meta.jsonl`` adds what that cannot say,
+joined on ``custom_id``. Both are untrusted data. Neither is held in memory: a workload of
+100,000 cases costs its ids and a few offsets.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+from exitdrill import strictjson
+from exitdrill.backend import Operation, Request
+from exitdrill.errors import WorkloadError
+
+OPERATIONS: Mapping[str, Operation] = {
+    "/v1/chat/completions": "chat",
+    "/v1/completions": "completion",
+    "/v1/embeddings": "embedding",
+}
+REQUEST_KEYS = ("custom_id", "method", "url", "body")
+META_KEYS = ("custom_id", "checker", "expected", "session", "turn", "arrival", "tags")
+OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One recorded request, with what is expected of its answer.
+
+    ``arrival`` is in seconds after the first case; ``checker`` names a checker that the scenario
+    declares. ``expected`` is None where nothing is expected.
+    """
+
+    id: str
+    request: Request
+    checker: str | None = None
+    expected: Any = None
+    session: str | None = None
+    turn: int | None = None
+    arrival: float | None = None
+    tags: tuple[str, ...] = ()
+
+    def meta(self) -> dict[str, Any]:
+        """What ``meta.jsonl`` says of the case, without what it leaves open."""
+        known = {
+            "checker": self.checker,
+            "expected": self.expected,
+            "session": self.session,
+            "turn": self.turn,
+            "arrival": self.arrival,
+            "tags": list(self.tags) or None,
+        }
+        return {key: value for key, value in known.items() if value is not None}
+
+    @classmethod
+    def of(
+        cls, case_id: str, operation: Operation, body: Mapping[str, Any], meta: Mapping[str, Any]
+    ) -> Case:
+        """The case that `meta` came from."""
+        return cls(
+            id=case_id,
+            request=Request(operation, body),
+            checker=meta.get("checker"),
+            expected=meta.get("expected"),
+            session=meta.get("session"),
+            turn=meta.get("turn"),
+            arrival=meta.get("arrival"),
+            tags=tuple(meta.get("tags", ())),
+        )
+
+
+class Workload(Protocol):
+    """A source of cases that can be read any number of times."""
+
+    @property
+    def size(self) -> int:
+        """How many cases there are."""
+
+    @property
+    def sha256(self) -> str:
+        """The hash of everything that the cases say."""
+
+    def __iter__(self) -> Iterator[Case]: ...
+
+
+@dataclass(frozen=True)
+class CaseList:
+    """A workload written in Python.
+
+    Raises `WorkloadError` where two cases have one id, or there is none.
+    """
+
+    cases: Sequence[Case]
+
+    def __post_init__(self) -> None:
+        if not self.cases:
+            raise WorkloadError("the workload is empty: a drill needs at least one case")
+        seen: set[str] = set()
+        for case in self.cases:
+            if case.id in seen:
+                raise WorkloadError(f"two cases have the id {case.id!r}", key="id")
+            seen.add(case.id)
+            problem = body_problem(case.request.operation, case.request.body)
+            if problem:
+                raise WorkloadError(f"case {case.id!r}: {problem}", key="body")
+
+    @property
+    def size(self) -> int:
+        return len(self.cases)
+
+    @property
+    def sha256(self) -> str:
+        digest = hashlib.sha256()
+        for case in self.cases:
+            row = [case.id, case.request.operation, dict(case.request.body), case.meta()]
+            digest.update(strictjson.canonical(row).encode() + b"\n")
+        return digest.hexdigest()
+
+    def __iter__(self) -> Iterator[Case]:
+        return iter(self.cases)
+
+
+@dataclass(frozen=True)
+class WorkloadFiles:
+    """A workload in files, validated by `open_workload`."""
+
+    requests: Path
+    meta: Path | None
+    size: int
+    sha256: str
+    default_checker: str | None = None
+    _meta_offsets: Mapping[str, int] = field(default_factory=dict, repr=False)
+
+    def __iter__(self) -> Iterator[Case]:
+        if self.meta is None:
+            yield from self._cases(lambda _: {})
+            return
+        with self.meta.open("rb") as file:
+            yield from self._cases(lambda case_id: self._meta_of(file, case_id))
+
+    def _cases(self, meta_of: Callable[[str], Mapping[str, Any]]) -> Iterator[Case]:
+        for _, row in _rows(self.requests):
+            meta = dict(meta_of(row["custom_id"]))
+            if "expected" in meta:
+                meta.setdefault("checker", self.default_checker)
+            yield Case.of(row["custom_id"], OPERATIONS[row["url"]], row["body"], meta)
+
+    def _meta_of(self, file: BinaryIO, case_id: str) -> Mapping[str, Any]:
+        offset = self._meta_offsets.get(case_id)
+        if offset is None:
+            return {}
+        file.seek(offset)
+        row: Mapping[str, Any] = strictjson.loads(file.readline().decode())
+        return row
+
+
+def open_workload(
+    requests: Path,
+    meta: Path | None,
+    checkers: Collection[str],
+    default_checker: str | None = None,
+) -> WorkloadFiles:
+    """The workload in two files, every line of both validated.
+
+    ``checkers`` are the names that a case may use. Raises `WorkloadError` with file, line and key
+    for the first thing that is wrong.
+    """
+    ids: set[str] = set()
+    digest = hashlib.sha256()
+    for line, row in _rows(requests, digest.update):
+        _check_request(requests, line, row, ids)
+        ids.add(row["custom_id"])
+    if not ids:
+        raise WorkloadError("the workload is empty: it needs at least one request", path=requests)
+    offsets: dict[str, int] = {}
+    if meta is not None:
+        digest.update(b"\0meta\0")
+        offsets = _check_meta(meta, ids, checkers, default_checker, digest.update)
+    return WorkloadFiles(requests, meta, len(ids), digest.hexdigest(), default_checker, offsets)
+
+
+def output_limit(body: Mapping[str, Any]) -> int | None:
+    """The most tokens that an answer to this body may have, or None where it sets no limit."""
+    limits = [body[key] for key in OUTPUT_LIMITS if isinstance(body.get(key), int)]
+    return min(limits) if limits else None
+
+
+def body_problem(operation: Operation, body: Any) -> str | None:
+    """What keeps a body from being a request of this operation, or None."""
+    if not isinstance(body, Mapping):
+        return "body must be an object"
+    if operation == "chat":
+        return _chat_problem(body)
+    key = "prompt" if operation == "completion" else "input"
+    if not isinstance(body.get(key), str | list) or not body[key]:
+        return f"body.{key} must be a text or a list"
+    return _limit_problem(body)
+
+
+def _chat_problem(body: Mapping[str, Any]) -> str | None:
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        return "body is not a chat request: body.messages must be a list with at least one message"
+    for number, message in enumerate(messages):
+        if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
+            return f"body.messages[{number}] must be an object with a role"
+        if not isinstance(message.get("content"), str | list | None):
+            return f"body.messages[{number}].content must be a text, a list of parts or null"
+    return _limit_problem(body)
+
+
+def _limit_problem(body: Mapping[str, Any]) -> str | None:
+    for key in OUTPUT_LIMITS:
+        value = body.get(key)
+        if value is not None and (
+            not isinstance(value, int) or isinstance(value, bool) or value < 1
+        ):
+            return f"body.{key} must be a whole number of at least 1"
+    return None
+
+
+def _check_request(path: Path, line: int, row: Mapping[str, Any], ids: Collection[str]) -> None:
+    def fail(key: str, message: str) -> WorkloadError:
+        return WorkloadError(message, path=path, line=line, key=key)
+
+    _check_keys(path, line, row, REQUEST_KEYS)
+    for key in REQUEST_KEYS:
+        if key not in row:
+            raise fail(key, f"missing; a line is {{{', '.join(REQUEST_KEYS)}}}")
+    _check_id(path, line, row)
+    if row["custom_id"] in ids:
+        raise fail("custom_id", f"{_short(row['custom_id'])} stands in an earlier line already")
+    if row["method"] != "POST":
+        raise fail("method", 'must be "POST"')
+    url = row["url"]
+    if not isinstance(url, str) or url not in OPERATIONS:
+        raise fail("url", f"must be one of {', '.join(OPERATIONS)}")
+    problem = body_problem(OPERATIONS[url], row["body"])
+    if problem:
+        raise fail("body", problem)
+
+
+def _check_meta(
+    path: Path,
+    ids: Collection[str],
+    checkers: Collection[str],
+    default_checker: str | None,
+    feed: Callable[[bytes], None],
+) -> dict[str, int]:
+    offsets: dict[str, int] = {}
+    for line, row, offset in _rows_with_offsets(path, feed):
+        _check_keys(path, line, row, META_KEYS)
+        _check_id(path, line, row)
+        case_id = row["custom_id"]
+        problem = _meta_problem(row, ids, checkers, default_checker)
+        if case_id in offsets:
+            problem = ("custom_id", f"{_short(case_id)} stands in an earlier line already")
+        if problem:
+            raise WorkloadError(problem[1], path=path, line=line, key=problem[0])
+        offsets[case_id] = offset
+    return offsets
+
+
+def _meta_problem(
+    row: Mapping[str, Any],
+    ids: Collection[str],
+    checkers: Collection[str],
+    default_checker: str | None,
+) -> tuple[str, str] | None:
+    case_id = row["custom_id"]
+    if case_id not in ids:
+        return "custom_id", f"there is no request {_short(case_id)}{_nearest(case_id, ids)}"
+    checker = row.get("checker")
+    if checker is not None and (not isinstance(checker, str) or checker not in checkers):
+        return (
+            "checker",
+            f"the scenario declares no checker {_short(checker)}{_nearest(checker, checkers)}",
+        )
+    if checker is None and default_checker is None and "expected" in row:
+        return "checker", "missing: something is expected, but nothing says how to check it"
+    for key, kind, what in (
+        ("session", str, "a text"),
+        ("turn", int, "a whole number"),
+        ("arrival", int | float, "seconds"),
+        ("tags", list, "a list of texts"),
+    ):
+        if row.get(key) is not None and (not isinstance(row[key], kind) or row[key] is True):
+            return key, f"must be {what}"
+    if (row.get("arrival") or 0) < 0:
+        return "arrival", "must be at least 0 seconds"
+    if not all(isinstance(tag, str) for tag in row.get("tags") or ()):
+        return "tags", "must be a list of texts"
+    return None
+
+
+def _check_keys(path: Path, line: int, row: Mapping[str, Any], known: Sequence[str]) -> None:
+    for key in row:
+        if key not in known:
+            message = f"unknown key{_nearest(key, known)}; known are {', '.join(known)}"
+            raise WorkloadError(message, path=path, line=line, key=_short(key))
+
+
+def _check_id(path: Path, line: int, row: Mapping[str, Any]) -> None:
+    case_id = row.get("custom_id")
+    if not isinstance(case_id, str) or not case_id:
+        raise WorkloadError(
+            "must be a text of at least one character", path=path, line=line, key="custom_id"
+        )
+
+
+def _nearest(word: object, known: Collection[str]) -> str:
+    if len(known) > 5_000:  # a comparison with each would take seconds
+        return ""
+    matches = get_close_matches(str(word), known, n=1)
+    return f" (did you mean {matches[0]!r}?)" if matches else ""
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "…"
+
+
+def _rows(
+    path: Path, feed: Callable[[bytes], None] | None = None
+) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    for line, row, _ in _rows_with_offsets(path, feed):
+        yield line, row
+
+
+def _rows_with_offsets(
+    path: Path, feed: Callable[[bytes], None] | None = None
+) -> Iterator[tuple[int, Mapping[str, Any], int]]:
+    """Each object of a JSON Lines file, with its line (from 1) and its offset in bytes."""
+    try:
+        file = path.open("rb")
+    except IsADirectoryError:
+        raise WorkloadError(
+            "is a directory; a file of JSON lines belongs here", path=path
+        ) from None
+    except OSError as error:
+        raise WorkloadError(f"cannot be read: {error.strerror}", path=path) from None
+    offset = 0
+    with file:
+        for line, raw in enumerate(file, start=1):
+            if feed:
+                feed(raw)
+            if raw.strip():
+                yield line, _row(path, line, raw), offset
+            offset += len(raw)
+
+
+def _row(path: Path, line: int, raw: bytes) -> Mapping[str, Any]:
+    if raw.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        raise WorkloadError(
+            "begins with a byte order mark; save it as UTF-8 without BOM", path=path, line=line
+        )
+    try:
+        row = strictjson.loads(raw.decode())
+    except UnicodeDecodeError as error:
+        message = f"is not UTF-8 (byte {error.start + 1} of the line); convert the file to UTF-8"
+        raise WorkloadError(message, path=path, line=line) from None
+    except strictjson.StrictJSONError as error:
+        raise WorkloadError(str(error), path=path, line=line) from None
+    if not isinstance(row, dict):
+        raise WorkloadError("each line must be a JSON object", path=path, line=line)
+    return row

@@ -1,0 +1,134 @@
+"""Sorts support tickets: who wrote, about what, how urgently, and with which reference.
+
+    python triage.py < tickets.txt
+
+reads one ticket per line (plain text, or JSON with a "text" and perhaps an "id") and prints one
+JSON object per ticket. The exit code is 1 when a ticket could not be sorted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, TextIO
+
+import openai
+
+HERE = Path(__file__).parent
+
+
+class BadAnswer(ValueError):
+    """The model's answer is not what was asked for."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the model is reached and asked."""
+
+    base_url: str
+    key_variable: str
+    name: str
+    max_tokens: int
+    temperature: float
+    timeout_seconds: float
+
+
+@dataclass(frozen=True)
+class Triage:
+    """What the support desk needs to know of a ticket."""
+
+    customer: str
+    topic: str
+    priority: str
+    reference: str
+
+
+def load_settings(path: Path) -> Settings:
+    """The settings file, with the address from the environment where that has one."""
+    settings: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))["model"]
+    settings["base_url"] = os.environ.get("OPENAI_BASE_URL") or settings["base_url"]
+    return Settings(**settings)
+
+
+def connect(settings: Settings) -> openai.OpenAI:
+    """A client of the vendor's; without the key variable, the SDK looks for OPENAI_API_KEY."""
+    return openai.OpenAI(
+        base_url=settings.base_url,
+        api_key=os.environ.get(settings.key_variable),
+        timeout=settings.timeout_seconds,
+    )
+
+
+def ask(client: openai.OpenAI, settings: Settings, ticket: str) -> Triage:
+    """Have the model read one ticket."""
+    completion = client.chat.completions.create(
+        model=settings.name,
+        messages=[
+            {"role": "system", "content": (HERE / "prompt.txt").read_text("utf-8").strip()},
+            {"role": "user", "content": ticket},
+        ],
+        max_tokens=settings.max_tokens,
+        temperature=settings.temperature,
+    )
+    return parse_answer(completion.choices[0].message.content or "")
+
+
+def parse_answer(text: str) -> Triage:
+    """The model's JSON as a `Triage`; `BadAnswer` for anything else."""
+    try:
+        answer = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise BadAnswer(f"not JSON: {text[:80]!r}") from error
+    wanted = {field.name for field in fields(Triage)}
+    if not isinstance(answer, dict) or answer.keys() != wanted:
+        raise BadAnswer(f"wants {sorted(wanted)}: {text[:80]!r}")
+    if not all(isinstance(value, str) for value in answer.values()):
+        raise BadAnswer(f"wants text in every field: {text[:80]!r}")
+    return Triage(**answer)
+
+
+def read_tickets(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """The id and the text of every ticket; the line number is the id of one that has none."""
+    for number, line in enumerate(lines, start=1):
+        if line.lstrip().startswith("{"):
+            ticket = json.loads(line)
+            yield str(ticket.get("id", number)), ticket["text"]
+        elif line.strip():
+            yield str(number), line.strip()
+
+
+def run(settings: Settings, tickets: Iterable[str], output: TextIO) -> int:
+    """Sort all tickets; returns how many could not be sorted."""
+    failures = 0
+    with connect(settings) as client:
+        for ticket_id, text in read_tickets(tickets):
+            try:
+                result = asdict(ask(client, settings, text))
+            except (BadAnswer, openai.APIError) as error:
+                failures += 1
+                result = {"error": str(error)}
+            line = json.dumps({"id": ticket_id} | result, ensure_ascii=False)
+            output.write(f"{line}\n")
+            output.flush()
+    return failures
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Sort support tickets, one per line.")
+    parser.add_argument("--settings", type=Path, default=HERE / "settings.toml")
+    settings = load_settings(parser.parse_args().settings)
+    try:
+        return 1 if run(settings, sys.stdin, sys.stdout) else 0
+    except openai.OpenAIError as error:
+        sys.exit(f"triage: {error} (the key is read from {settings.key_variable})")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

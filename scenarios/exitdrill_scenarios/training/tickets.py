@@ -1,0 +1,351 @@
+"""Support tickets and the answers expected of a model, drawn from phrase books.
+
+Everything is a function of (split, seed): the same seed gives the same tickets on every platform,
+because only `random.Random` seeded with a string is used, and lists are never taken from sets.
+"""
+
+# ruff: noqa: S311, SIM905 (nothing secret is drawn here; word lists as words)
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+
+from . import phrases_dev, phrases_train, phrases_workload
+from .phrases import PRIORITIES, TOPICS, Book, expand, split_choices
+
+SYSTEM_PROMPT = "Extract customer, topic, priority and reference from the ticket. Answer in JSON."
+KEYS = ("customer", "topic", "priority", "reference")
+LANGUAGES = ("en", "de")
+SPLITS = {"train": phrases_train, "dev": phrases_dev, "workload": phrases_workload}
+
+_ONSETS = (
+    "b br c ch cl d dr f fl g gl gr h j k kl kn kr l m n p pl pr qu r s sch sh sk sl st str t th "
+    "tr v w y z"
+).split()
+_VOWELS = "a e i o u a e i o u ai au ea ee ei ie oa oe ou ä ö ü é è á ó í".split()
+_CODAS = (
+    *("", "", ""),
+    *"l m n r s t ck d ff g ld ll lm lt mm nd nn ng nt p rd rg rk rm rn rt sch ss st th".split(),
+    *"tt tz x ß".split(),
+)
+_ENDINGS = (
+    *("", "", "", ""),
+    *"mann er berg son ski sen ez a o ini ova stein feld ton well ier ing".split(),
+)
+_QUESTIONS = ("Where", "When", "How", "Why", "Could", "Can ", "Wo ", "Wann", "Wie ")
+_LETTERS = "ABCDEFGHJKLMNPRSTVWXZ"
+_MONTHS = {
+    "en": (
+        "January February March April May June July August September October November December"
+    ).split(),
+    "de": (
+        "Januar Februar März April Mai Juni Juli August September Oktober November Dezember"
+    ).split(),
+}
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """One ticket, what is expected of its answer, and the phrases that it was made of."""
+
+    text: str
+    expected: dict[str, str]
+    language: str
+    phrases: tuple[str, ...]
+    names: tuple[str, ...]
+
+
+def answer(expected: dict[str, str]) -> str:
+    """The one right answer, byte for byte."""
+    return json.dumps({key: expected[key] for key in KEYS}, ensure_ascii=False)
+
+
+def messages(text: str, system: str | None = SYSTEM_PROMPT) -> list[dict[str, str]]:
+    """The conversation that asks for one ticket."""
+    head = [{"role": "system", "content": system}] if system else []
+    return [*head, {"role": "user", "content": text}]
+
+
+# --- what fills the slots -------------------------------------------------------------------
+
+
+@cache
+def _reserved() -> frozenset[str]:
+    """Name parts that training must never see."""
+    held_out = (phrases_dev, phrases_workload)
+    return frozenset(part.casefold() for book in held_out for part in (*book.GIVEN, *book.FAMILY))
+
+
+def _syllables(rng: random.Random) -> str:
+    count = rng.choice((1, 1, 2, 2, 2))
+    word = "".join(
+        rng.choice(_ONSETS) + rng.choice(_VOWELS) + rng.choice(_CODAS) for _ in range(count)
+    )
+    return (word + rng.choice(_ENDINGS)).capitalize()
+
+
+def _letters(rng: random.Random) -> str:
+    """Letters in no order at all: what makes copying the only way to be right."""
+    alphabet = "aabcdeefghiijklmnoopqrstuuvwxyzäöüéøç"
+    return "".join(rng.choice(alphabet) for _ in range(rng.randint(3, 9))).capitalize()
+
+
+def _invented(rng: random.Random) -> str:
+    while True:
+        word = _letters(rng) if rng.random() < 0.15 else _syllables(rng)
+        if rng.random() < 0.04:
+            word = rng.choice(("O'", "Mc", "De", "Al-")) + word
+        if rng.random() < 0.05:
+            word = f"{word}-{_syllables(rng)}"
+        if word.casefold() not in _reserved():
+            return word
+
+
+def _name_part(rng: random.Random, split: str, listed: list[str]) -> str:
+    if split == "train" and rng.random() < 0.8:
+        return _invented(rng)
+    return rng.choice(listed)
+
+
+def person(rng: random.Random, split: str) -> str:
+    """A full name; sometimes with a middle part."""
+    source = SPLITS[split]
+    given, family = (_name_part(rng, split, names) for names in (source.GIVEN, source.FAMILY))
+    middle = rng.choice(("von", "de", "van")) + " " if rng.random() < 0.04 else ""
+    return f"{given} {middle}{family}"
+
+
+def _digits(rng: random.Random, count: int) -> str:
+    return str(rng.randint(1, 9)) + "".join(str(rng.randint(0, 9)) for _ in range(count - 1))
+
+
+def _capitals(rng: random.Random, count: int) -> str:
+    return "".join(rng.choice(_LETTERS) for _ in range(count))
+
+
+def number(rng: random.Random) -> str:
+    """A reference number in one of the formats in use."""
+    kind = rng.randrange(7)
+    if kind <= 1:
+        return f"{_capitals(rng, 2)}-{_digits(rng, 5)}"
+    if kind == 2:
+        return f"{_capitals(rng, 3)}-{_digits(rng, 4)}-{_digits(rng, 2)}"
+    if kind == 3:
+        return f"#{_digits(rng, 6)}"
+    if kind == 4:
+        return f"{_digits(rng, 4)}/{_digits(rng, 5)}"
+    if kind == 5:
+        return f"{_capitals(rng, 2)}{_digits(rng, 6)}"
+    return f"{_capitals(rng, 1)}{_digits(rng, 4)}.{_digits(rng, 2)}"
+
+
+def _order(rng: random.Random) -> str:
+    """An order number: mostly bare digits, sometimes as like a reference as can be."""
+    return number(rng) if rng.random() < 0.3 else _digits(rng, rng.choice((5, 6, 7, 8)))
+
+
+def _amount(rng: random.Random, language: str) -> str:
+    whole, cents = rng.randint(3, 2400), rng.randint(0, 99)
+    if language == "de":
+        return rng.choice((f"{whole},{cents:02d} €", f"{whole},{cents:02d} Euro", f"{whole} Euro"))
+    return rng.choice(
+        (
+            f"€{whole}.{cents:02d}",
+            f"${whole}",
+            f"{whole}.{cents:02d} euros",
+            f"£{whole}.{cents:02d}",
+        )
+    )
+
+
+def _date(rng: random.Random, language: str) -> str:
+    day, month = rng.randint(1, 28), rng.randint(1, 12)
+    name = _MONTHS[language][month - 1]
+    if language == "de":
+        return rng.choice((f"{day}. {name}", f"{day:02d}.{month:02d}.", f"{day}.{month}.2026"))
+    return rng.choice((f"{day} {name}", f"{name} {day}", f"2026-{month:02d}-{day:02d}"))
+
+
+def _phone(rng: random.Random) -> str:
+    return rng.choice(
+        (
+            f"0{_digits(rng, 3)} {_digits(rng, 7)}",
+            f"+4{rng.randint(0, 9)} {_digits(rng, 2)} {_digits(rng, 7)}",
+        )
+    )
+
+
+# --- from phrases to tickets ----------------------------------------------------------------
+
+
+class _Writer:
+    """Picks phrases from one book, keeps note of them, and fills their slots."""
+
+    def __init__(self, rng: random.Random, split: str, language: str) -> None:
+        self.rng, self.split, self.language = rng, split, language
+        self.book: Book = SPLITS[split].BOOKS[language]
+        self.used: list[str] = []
+        self.names: list[str] = []
+
+    def pick(self, phrases: tuple[str, ...]) -> str:
+        """One expansion of one of the phrases, slots still open."""
+        parts = split_choices(self.rng.choice(phrases))
+        phrase = "".join(self.rng.choice(options) for options in parts)
+        self.used.append(phrase)
+        return phrase
+
+    def name(self) -> str:
+        self.names.append(person(self.rng, self.split))
+        return self.names[-1]
+
+    def distractor(self) -> str:
+        rng, phrase = self.rng, self.pick(self.book.distractors)
+        while self.used.count(phrase) > 1:  # nobody says the same thing twice
+            self.used.remove(phrase)
+            phrase = self.pick(self.book.distractors)
+        other = self.name() if "{person}" in phrase else ""
+        # half of the other people go by one name only
+        if other and rng.random() < 0.5:
+            other = other.split()[-1]
+        return phrase.format(
+            person=other,
+            amount=_amount(rng, self.language),
+            date=_date(rng, self.language),
+            phone=_phone(rng),
+            order=_order(rng),
+        )
+
+
+def _core(writer: _Writer, problem: str, name: str, ref: str) -> list[str]:
+    """The sentences that state problem, reference and name once; their order is free."""
+    rng, book = writer.rng, writer.book
+    layout = rng.randrange(5)
+    if layout == 0:
+        return [f"{problem}.", writer.pick(book.both).format(name=name, ref=ref)]
+    if layout <= 2:
+        head = writer.pick(book.heads).format(problem=problem, ref=ref)
+        return [head] if layout == 1 else [head, writer.pick(book.intros).format(name=name)]
+    ref_sentence = writer.pick(book.refs).format(ref=ref)
+    sentences = [f"{problem}.", ref_sentence]
+    return sentences if layout == 3 else [*sentences, writer.pick(book.intros).format(name=name)]
+
+
+def _asked(sentence: str, problem: str) -> str:
+    """A problem that is a question ends like one."""
+    if problem.startswith(_QUESTIONS):
+        return sentence.replace(f"{problem}.", f"{problem}?")
+    return sentence
+
+
+def _is_heading(sentence: str) -> bool:
+    """A subject line can only stand first."""
+    return sentence.startswith(("Subject:", "Betreff:"))
+
+
+def write(rng: random.Random, split: str, language: str, topic: str, priority: str) -> Ticket:
+    """One ticket of the given kind."""
+    writer = _Writer(rng, split, language)
+    book = writer.book
+    name, ref = writer.name(), number(rng)
+    problem = writer.pick(book.problems[topic])
+    sentences = _core(writer, problem, name, ref)
+    if priority != "normal" or rng.random() < 0.4:
+        sentences.append(writer.pick(book.priorities[priority]))
+    for _ in range(rng.choice((0, 0, 1, 1, 1, 2))):
+        sentences.append(writer.distractor())
+    sentences = [_asked(sentence, problem) for sentence in sentences]
+    rng.shuffle(sentences)
+    sentences.sort(key=lambda sentence: not _is_heading(sentence))
+    if rng.random() < 0.2:
+        sentences.append(writer.pick(book.closings))
+    text = " ".join(sentences)
+    if rng.random() < 0.5 and not _is_heading(text):
+        text = writer.pick(book.greetings) + rng.choice((" ", "\n")) + text
+    if not any(name in sentence for sentence in sentences):
+        text += "\n" + writer.pick(book.signoffs).format(name=name)
+    expected = dict(zip(KEYS, (name, topic, priority, ref), strict=True))
+    return Ticket(text, expected, language, tuple(writer.used), tuple(writer.names))
+
+
+def tickets(split: str, seed: int, start: int = 0) -> Iterator[Ticket]:
+    """Training or dev tickets without end, each drawn at random; number n depends on n alone."""
+    while True:
+        rng = random.Random(f"exitdrill/{split}/{seed}/{start}")
+        language, topic = rng.choice(LANGUAGES), rng.choice(TOPICS)
+        yield write(rng, split, language, topic, rng.choice(PRIORITIES))
+        start += 1
+
+
+def balanced(split: str, seed: int, count: int) -> list[Ticket]:
+    """`count` different tickets, balanced over languages, topics and priorities, in mixed order."""
+    # languages innermost: a count that is no multiple of all kinds is still balanced in them
+    kinds = [(lang, topic, prio) for prio in PRIORITIES for topic in TOPICS for lang in LANGUAGES]
+    result: list[Ticket] = []
+    customers: set[str] = set()
+    attempt = 0
+    while len(result) < count:
+        rng = random.Random(f"exitdrill/{split}/balanced/{seed}/{attempt}")
+        ticket = write(rng, split, *kinds[len(result) % len(kinds)])
+        attempt += 1
+        if ticket.expected["customer"] not in customers:
+            customers.add(ticket.expected["customer"])
+            result.append(ticket)
+    random.Random(f"exitdrill/{split}/order/{seed}").shuffle(result)
+    return result
+
+
+# --- what must be disjoint ------------------------------------------------------------------
+
+
+def _all_expansions(phrases: Iterable[str]) -> set[str]:
+    return {_normal(text) for phrase in phrases for text in expand(phrase)}
+
+
+def _normal(phrase: str) -> str:
+    """Case, outer punctuation and spacing do not make two phrases different."""
+    return " ".join(phrase.casefold().split()).strip(".,!;: ")
+
+
+def _vocabulary(split: str) -> dict[str, set[str]]:
+    """All frames, wordings and name parts of a split."""
+    source = SPLITS[split]
+    books = list(source.BOOKS.values())
+    return {
+        "frames": _all_expansions(phrase for book in books for phrase in book.frames()),
+        "wordings": _all_expansions(phrase for book in books for phrase in book.wordings()),
+        "names": {part.casefold() for part in (*source.GIVEN, *source.FAMILY)},
+    }
+
+
+# A signature of nothing but the name, or "name (number)", is not a phrase that anybody could avoid.
+_BARE = {"{name}"}
+
+
+def overlap(first: str = "train", second: str = "workload") -> dict[str, set[str]]:
+    """What two splits share, exhaustively; every set must be empty."""
+    one, two = _vocabulary(first), _vocabulary(second)
+    return {kind: (one[kind] & two[kind]) - _BARE for kind in one}
+
+
+def leaked(seen: Iterable[Ticket], held_out: Iterable[Ticket]) -> dict[str, set[str]]:
+    """The same over written tickets: what of `held_out` occurs anywhere in the texts of `seen`."""
+    seen = list(seen)
+    held_out = list(held_out)
+    seen_phrases = {_normal(phrase) for ticket in seen for phrase in ticket.phrases}
+    seen_words = {
+        word for ticket in seen for name in ticket.names for word in name.casefold().split()
+    }
+    phrases = {_normal(phrase) for ticket in held_out for phrase in ticket.phrases} - _BARE
+    words = {
+        word for ticket in held_out for name in ticket.names for word in name.casefold().split()
+    }
+    texts = {ticket.text for ticket in seen}
+    return {
+        "texts": {ticket.text for ticket in held_out if ticket.text in texts},
+        "phrases": phrases & seen_phrases,
+        "names": (words & seen_words) - {"von", "de", "van"},
+    }

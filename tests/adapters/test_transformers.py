@@ -1,0 +1,463 @@
+"""The transformers adapter on tiny models that are made on the spot."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from exitdrill.backend import (
+    Backend,
+    BackendConfig,
+    Event,
+    Finish,
+    Reasoning,
+    Reply,
+    Request,
+    Started,
+    Text,
+    Usage,
+    fold,
+)
+from exitdrill.errors import BackendError
+from exitdrill_adapters.transformers import TransformersBackend
+
+from . import tiny_models
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+WORDS = ("the lazy dog", "hello world", "fox", "again and again and again", "jumps over", "q", "ab c")
+CHAINS = {
+    "letters": list("abcdef"),
+    "unicode": ["x", "é", "😀", "y"],
+    "half": ["z", "€"],
+    "call": ["<think>", "hm", "</think>", "Sure", "[CALL]", '{"name": "add", "arguments": {"n": 1}}',
+             "[/CALL]"],
+    # [CALL]{ is a token of its own: [CALL] has another successor.
+    "cut": ["Well", "[CALL]{", '"name": "mul", ', '"arguments": ', "{}}"],
+}  # fmt: skip
+
+
+def backend(path: Path, **options: Any) -> TransformersBackend:
+    options.setdefault("threads", 1)
+    return TransformersBackend(BackendConfig("tiny", "transformers", str(path), options=options))
+
+
+@asynccontextmanager
+async def running(path: Path, **options: Any) -> AsyncIterator[TransformersBackend]:
+    made = backend(path, **options)
+    try:
+        await made.start()
+        yield made
+    finally:
+        await made.close()
+
+
+async def events(made: Backend, body: dict[str, Any], operation: Any = "completion") -> list[Event]:
+    prepared = made.prepare(Request(operation, body))
+    return [event async for event in made.stream(prepared)]
+
+
+async def answer(made: Backend, body: dict[str, Any], operation: Any = "completion") -> Reply:
+    return fold(await events(made, body, operation))
+
+
+async def answers(made: Backend, bodies: Sequence[dict[str, Any]]) -> list[Reply]:
+    return list(await asyncio.gather(*(answer(made, body) for body in bodies)))
+
+
+def chat(text: str, **body: Any) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": text}], "max_tokens": 8, **body}
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    root = tmp_path_factory.mktemp("models")
+    made: dict[str, Path] = {}
+
+    def make(name: str) -> Path:
+        if name not in made:
+            made[name] = build(root / name, name)
+        return made[name]
+
+    return make
+
+
+def build(path: Path, name: str) -> Path:
+    if name != "chains":
+        return tiny_models.random_model(path, name)
+    tiny_models.chain_model(path, CHAINS)
+    tiny_models.add_response_template(path)
+    return path
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def mistral(folder: Callable[[str], Path]) -> AsyncIterator[TransformersBackend]:
+    async with running(folder("mistral")) as made:
+        yield made
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def mixtral(folder: Callable[[str], Path]) -> AsyncIterator[TransformersBackend]:
+    async with running(folder("mixtral"), batch_size=4) as made:
+        yield made
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def chains(folder: Callable[[str], Path]) -> AsyncIterator[TransformersBackend]:
+    async with running(folder("chains")) as made:
+        yield made
+
+
+# --- the numbers are right ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["mistral", "mixtral"])
+async def test_a_batch_answers_as_plain_generate_does_one_by_one(
+    name: str,
+    folder: Callable[[str], Path],
+    mistral: TransformersBackend,
+    mixtral: TransformersBackend,
+) -> None:
+    made = mistral if name == "mistral" else mixtral
+    bodies = [{"prompt": word, "max_tokens": 12 + i} for i, word in enumerate(WORDS)]
+    together = await answers(made, bodies)
+    expected = list(plain(folder(name), bodies))
+    assert [(reply.text, reply.output_tokens) for reply in together] == expected
+    assert len({reply.text for reply in together}) > len(WORDS) // 2
+
+
+def plain(path: Path, bodies: Sequence[dict[str, Any]]) -> Iterator[tuple[str, int]]:
+    """What transformers itself says, one prompt after the other."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    net: Any = AutoModelForCausalLM.from_pretrained(path)
+    tokenizer: Any = AutoTokenizer.from_pretrained(path)
+    for body in bodies:
+        inputs = tokenizer(body["prompt"], return_tensors="pt")
+        ids = net.generate(**inputs, max_new_tokens=body["max_tokens"], do_sample=False)
+        new = ids[0, inputs["input_ids"].shape[1] :]
+        yield tokenizer.decode(new, skip_special_tokens=True), len(new)
+
+
+async def test_events_come_in_order_and_their_tokens_add_up(mistral: TransformersBackend) -> None:
+    entered = time.perf_counter_ns()
+    seen = await events(mistral, chat("hello", max_tokens=20), "chat")
+    took = time.perf_counter_ns() - entered
+    times = [event.at for event in seen]
+    assert times == sorted(times)
+    assert times[0] > 0
+    assert times[-1] < took
+    assert isinstance(seen[0], Started)
+    usage, finish = seen[-2:]
+    assert isinstance(usage, Usage)
+    assert isinstance(finish, Finish)
+    assert (finish.reason, finish.raw) == ("length", "max_tokens")
+    texts = [event for event in seen if isinstance(event, Text)]
+    assert sum(event.tokens or 0 for event in texts) == usage.output_tokens == 20
+    assert len({event.at for event in texts}) == len(texts)
+
+
+async def test_a_short_answer_does_not_wait_for_a_long_one(mistral: TransformersBackend) -> None:
+    short, long = await answers(
+        mistral, [{"prompt": "fox", "max_tokens": 2}, {"prompt": "dog", "max_tokens": 200}]
+    )
+    assert short.started_at is not None
+    assert short.last_at is not None
+    assert long.last_at is not None
+    assert short.last_at < long.last_at / 3
+
+
+async def test_input_tokens_are_counted_without_padding(mistral: TransformersBackend) -> None:
+    bodies = [{"prompt": prompt, "max_tokens": 1} for prompt in ("0", "01", "0123456789")]
+    assert [reply.input_tokens for reply in await answers(mistral, bodies)] == [1, 2, 10]
+
+
+async def test_description(mixtral: TransformersBackend) -> None:
+    description = await mixtral.start()
+    assert description.model == "mixtral"
+    assert description.server is not None
+    assert description.server.startswith("transformers ")
+    assert len(description.weights_sha256 or "") == 64
+    assert description.sampling == {"temperature": 0.0}
+    details = description.details
+    assert details["parameters_active"] < details["parameters"]
+    assert details["experts_active"] == 2
+    assert {"batching": "static", "batch_size": 4, "device": "cpu", "dtype": "float32"}.items() <= (
+        details.items()
+    )
+    assert mixtral.local
+    assert mixtral.operations == {"chat", "completion"}
+
+
+# --- text -----------------------------------------------------------------------------------------
+
+
+async def test_a_sequence_ends_at_its_end_token(chains: TransformersBackend) -> None:
+    reply = await answer(chains, {"prompt": "<go:letters>"})
+    assert (reply.text, reply.finish, reply.finish_raw) == ("abcdef", "stop", "eos")
+    assert reply.output_tokens == 7
+
+
+@pytest.mark.parametrize(
+    ("stop", "text"),
+    [("cd", "ab"), (["de", "bcd"], "a"), ("cdx", "abcdef"), (["f"], "abcde"), ("abc", "")],
+)
+async def test_stop_strings_over_several_tokens(
+    chains: TransformersBackend, stop: Any, text: str
+) -> None:
+    reply = await answer(chains, {"prompt": "<go:letters>", "stop": stop})
+    assert (reply.text, reply.finish) == (text, "stop")
+
+
+async def test_no_half_characters(chains: TransformersBackend) -> None:
+    seen = await events(chains, {"prompt": "<go:unicode>"})
+    texts = [(event.text, event.tokens) for event in seen if isinstance(event, Text)]
+    assert texts == [("x", 1), ("é", 2), ("😀", 4), ("y", 1)]
+
+
+async def test_a_character_that_is_cut_off_ends_as_the_tokenizer_has_it(
+    chains: TransformersBackend,
+) -> None:
+    reply = await answer(chains, {"prompt": "<go:half>", "max_tokens": 3})
+    assert reply.text == "z\N{REPLACEMENT CHARACTER}"
+    assert reply.finish == "length"
+
+
+# --- structured answers ---------------------------------------------------------------------------
+
+
+async def test_a_tool_call(chains: TransformersBackend) -> None:
+    seen = await events(chains, chat("<go:call>", chat_template_kwargs=BARE, max_tokens=99), "chat")
+    reply = fold(seen)
+    assert any(isinstance(event, Reasoning) for event in seen)
+    assert (reply.reasoning, reply.text, reply.finish) == ("hm", "Sure", "tool_calls")
+    (call,) = reply.tool_calls
+    assert (call.name, json.loads(call.arguments)) == ("add", {"n": 1})
+    assert call.id is not None
+    assert len(call.id) == 9
+
+
+async def test_a_tool_call_that_is_cut_off_is_text(chains: TransformersBackend) -> None:
+    reply = await answer(chains, chat("<go:cut>", chat_template_kwargs=BARE, max_tokens=3), "chat")
+    assert (reply.text, reply.finish) == ('Well{"name": "mul", ', "length")
+    assert reply.tool_calls == ()
+
+
+BARE = {"bare": True}
+
+
+# --- sampling -------------------------------------------------------------------------------------
+
+
+async def test_a_seed_repeats_an_answer_whoever_shares_the_batch(
+    mistral: TransformersBackend,
+) -> None:
+    body = {"prompt": "hello", "max_tokens": 16, "temperature": 1.0, "top_p": 0.95, "seed": 11}
+    alone = await answer(mistral, body)
+    others = [body | {"prompt": word, "seed": i} for i, word in enumerate(WORDS)]
+    crowd = await answers(mistral, [*others, body])
+    assert crowd[-1].text == alone.text
+    assert len({reply.text for reply in crowd}) == len(crowd)
+    assert (await answer(mistral, body | {"seed": 12})).text != alone.text
+
+
+async def test_top_k_of_one_is_greedy(mistral: TransformersBackend) -> None:
+    body = {"prompt": "hello", "max_tokens": 8}
+    greedy = await answer(mistral, body)
+    picked = await answer(mistral, body | {"temperature": 2.0, "top_k": 1})
+    assert picked.text == greedy.text
+
+
+# --- one bad request ------------------------------------------------------------------------------
+
+
+async def test_bad_requests_spoil_nobody_elses_answer(mistral: TransformersBackend) -> None:
+    good = {"prompt": "hello", "max_tokens": 4}
+    expected = await answer(mistral, good)
+    lone = "\ud800 \u2028 \x00 \r\n"
+    results = await asyncio.gather(
+        answer(mistral, good),
+        answer(mistral, {"prompt": "a b " * 600}),
+        answer(mistral, {"prompt": [1, 99999]}),
+        answer(mistral, {"prompt": ""}),
+        answer(mistral, chat("break"), "chat"),
+        answer(mistral, {"messages": [{"role": "developer", "content": "Be brief."}]}, "chat"),
+        answer(mistral, {"prompt": lone, "max_tokens": 2}),
+        answer(mistral, good),
+        return_exceptions=True,
+    )
+    kinds = [one.kind if isinstance(one, BackendError) else None for one in results]
+    assert kinds[:6] == [
+        None, "context_overflow", "bad_parameter", "bad_parameter", "template", "template",
+    ]  # fmt: skip
+    assert "cannot take user" in str(results[4])
+    assert "leaves out message 0 (role 'developer')" in str(results[5])
+    assert isinstance(results[0], Reply)
+    assert isinstance(results[-1], Reply)
+    assert results[0].text == results[-1].text == expected.text
+
+
+async def test_the_context_ends_an_answer_and_says_so(chains: TransformersBackend) -> None:
+    reply = await answer(chains, {"prompt": "g" * 90 + "<go:letters>", "max_tokens": 50})
+    assert reply.finish_raw == "context"
+    assert reply.finish == "length"
+    assert reply.output_tokens == 5
+
+
+async def test_a_message_of_megabytes(mistral: TransformersBackend) -> None:
+    with pytest.raises(BackendError, match="context_overflow"):
+        await answer(mistral, {"prompt": "é\n" * 500_000})
+
+
+async def test_cancelling_stops_the_work(mistral: TransformersBackend) -> None:
+    prepared = mistral.prepare(Request("completion", {"prompt": "fox", "max_tokens": 500}))
+    async with aclosing(mistral.stream(prepared)) as stream:  # type: ignore[type-var]
+        async for event in stream:
+            if isinstance(event, Text):
+                break
+    # Were it still at work, this one would wait for hundreds of steps.
+    after = await answer(mistral, {"prompt": "fox", "max_tokens": 1})
+    long = await answer(mistral, {"prompt": "fox", "max_tokens": 500})
+    assert after.started_at is not None
+    assert long.last_at is not None
+    assert after.started_at < long.last_at / 4
+
+
+# --- the process ----------------------------------------------------------------------------------
+
+
+async def test_a_child_killed_in_mid_request_is_a_crash(folder: Callable[[str], Path]) -> None:
+    async with running(folder("mistral")) as made:
+        assert made._child is not None
+        prepared = made.prepare(Request("completion", {"prompt": "fox", "max_tokens": 500}))
+        stream = made.stream(prepared)
+        while not isinstance(await anext(stream), Text):
+            pass
+        os.kill(made._child.pid, signal.SIGKILL)
+        with pytest.raises(BackendError, match=r"crashed.*signal 9.*memory"):
+            async for _ in stream:
+                pass
+        with pytest.raises(BackendError, match="crashed"):
+            await answer(made, {"prompt": "fox"})
+        await made.close()
+        await made.close()
+
+
+async def test_what_a_library_prints_does_no_harm(
+    folder: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(NOISE)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    # Neither does a file of the user's that has torch's name.
+    (tmp_path / "cwd").mkdir()
+    (tmp_path / "cwd" / "torch.py").write_text("raise SystemExit('the wrong torch')")
+    monkeypatch.chdir(tmp_path / "cwd")
+    made = backend(folder("mistral"), max_context=24, dtype="bfloat16")
+    try:
+        description = await made.start()
+        assert description.details["context"] == 24
+        assert description.details["dtype"] == "bfloat16"
+        reply = await answer(made, {"prompt": "fox"})
+        assert reply.finish_raw == "context"
+    finally:
+        await made.close()
+
+
+NOISE = """
+import sys, threading, time
+def noise():
+    time.sleep(1)  # first the child takes its pipes
+    while True:
+        print("{stray", flush=True)
+        print('{"id": 1}', file=sys.stderr, flush=True)
+        time.sleep(0.002)
+if "exitdrill_adapters.local.worker" in sys.orig_argv:
+    threading.Thread(target=noise, daemon=True).start()
+"""
+
+
+PARENT = """
+import asyncio, sys
+from exitdrill.backend import BackendConfig, Request
+from exitdrill_adapters.transformers import TransformersBackend
+
+async def main():
+    made = TransformersBackend(BackendConfig("t", "transformers", sys.argv[1]))
+    await made.start()
+    prepared = made.prepare(Request("completion", {"prompt": "fox", "max_tokens": 500}))
+    async for _ in made.stream(prepared):
+        print(made._child.pid, flush=True)
+
+asyncio.run(main())
+"""
+
+
+async def test_the_child_dies_with_its_parent(folder: Callable[[str], Path]) -> None:
+    command = [sys.executable, "-c", PARENT, str(folder("mistral"))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        pid = int(await asyncio.to_thread(parent.stdout.readline))
+        assert alive(pid)
+        parent.kill()
+    deadline = time.monotonic() + 5
+    while alive(pid) and time.monotonic() < deadline:
+        await asyncio.sleep(0.05)
+    assert not alive(pid)
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+async def test_weights_that_do_not_load(folder: Callable[[str], Path], tmp_path: Path) -> None:
+    for file in folder("mistral").iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "model.safetensors").write_bytes(b"nothing")
+    made = backend(tmp_path)
+    with pytest.raises(BackendError, match=r"unsupported: .* could not be loaded: Safetensor"):
+        await made.start()
+    await made.close()
+
+
+# --- continuous batching --------------------------------------------------------------------------
+
+
+async def test_continuous_batching(
+    folder: Callable[[str], Path], mixtral: TransformersBackend
+) -> None:
+    bodies = [{"prompt": word, "max_tokens": 10 + i} for i, word in enumerate(WORDS)]
+    expected = await answers(mixtral, bodies)
+    async with running(folder("mixtral"), batching="continuous", batch_size=4) as made:
+        assert (await made.start()).details["batching"] == "continuous"
+        replies = await answers(made, bodies)
+        assert [one.text for one in replies] == [one.text for one in expected]
+        assert [one.output_tokens for one in replies] == [one.output_tokens for one in expected]
+        seen = await events(made, bodies[0])
+        times = [event.at for event in seen]
+        assert times == sorted(times)
+        stop = expected[1].text[3:5]
+        stopped = await answer(made, bodies[1] | {"stop": stop})
+        assert stopped.text == expected[1].text[: expected[1].text.index(stop)]
+        assert stopped.finish_raw == "stop_string"
+        with pytest.raises(BackendError, match="context_overflow"):
+            await answer(made, {"prompt": "a b " * 600})
+        stream = made.stream(made.prepare(Request("completion", {"prompt": "q", "max_tokens": 400})))
+        while not isinstance(await anext(stream), Text):
+            pass
+        await stream.aclose()  # type: ignore[attr-defined]
+        assert (await answer(made, bodies[0])).text == expected[0].text

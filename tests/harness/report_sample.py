@@ -1,0 +1,404 @@
+"""A realistic report.json and cases.jsonl: one candidate ready, one not, one inconclusive."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from exitdrill.report import render
+
+
+def description(adapter: str, model: str, **known: Any) -> dict[str, Any]:
+    """What an adapter found out."""
+    empty = dict.fromkeys(("revision", "weights_sha256", "server", "endpoint_host"))
+    return {"adapter": adapter, "model": model, **empty, "sampling": {}, "details": {}, **known}
+
+
+def row(name: str, unit: str, label: str, figures: tuple[Any, ...], note: str | None = None) -> Any:
+    """A measured row; ``figures``: incumbent, candidate, estimate, interval, n, noise."""
+    keys = ("incumbent", "candidate", "estimate", "interval", "n", "noise")
+    return {
+        "name": name,
+        "unit": unit,
+        "label": label,
+        "note": note,
+        **dict(zip(keys, figures, strict=True)),
+    }
+
+
+def gate(name: str, measure: str, unit: str, judged: str, figures: tuple[Any, ...]) -> Any:
+    """A gate; ``judged``: kind and status; ``figures``: margin, estimate, interval, n, reason."""
+    kind, status = judged.split()
+    keys = ("margin", "estimate", "interval", "n", "reason")
+    values = dict(zip(keys, figures, strict=True))
+    return {
+        "name": name,
+        "measure": measure,
+        "unit": unit,
+        "kind": kind,
+        "status": status,
+        **values,
+    }
+
+
+def _nothing(name: str, unit: str, label: str, note: str) -> Any:
+    return row(name, unit, label, (None, None, None, None, None, None), note)
+
+
+def _ready() -> dict[str, Any]:
+    return {
+        "name": "mistral-local",
+        "description": description(
+            "transformers",
+            "tickets-small",
+            revision="3f2a9c1",
+            weights_sha256="ab" * 32,
+            server="transformers 5.23, torch 2.13 (CPU)",
+            endpoint_host="127.0.0.1",
+            sampling={"temperature": 0, "max_tokens": 128},
+            details={"dtype": "bfloat16", "batching": "static"},
+        ),
+        "status": "complete",
+        "status_reason": None,
+        "drift": [
+            row(
+                "success",
+                "share",
+                "Right answers",
+                (0.965, 0.97, 0.005, [-0.019, 0.028], 400, 0.004),
+            ),
+            row(
+                "exact",
+                "share",
+                "Answers unchanged",
+                (0.991, 0.874, -0.117, [-0.15, -0.084], 400, 0.009),
+            ),
+            row(
+                "chrf", "share", "Likeness of answers (chrF)", (None, 0.93, None, None, 400, 0.002)
+            ),
+        ],
+        "latency": [
+            row(
+                "ttft_p50",
+                "s",
+                "Time to first token, p50",
+                (0.412, 0.058, -0.354, [-0.371, -0.339], 400, 0.006),
+            ),
+            row(
+                "ttft_p95",
+                "s",
+                "Time to first token, p95",
+                (0.871, 0.104, -0.767, [-0.84, -0.701], 400, 0.031),
+                "From the scheduled send time to the first event with content.",
+            ),
+            row(
+                "e2e_p50", "s", "Whole answer, p50", (1.31, 0.92, -0.39, [-0.44, -0.35], 400, 0.02)
+            ),
+            row("e2e_p95", "s", "Whole answer, p95", (2.48, 1.77, -0.71, [-0.9, -0.5], 400, 0.08)),
+            row(
+                "speed",
+                "tokens/s",
+                "Speed of one answer",
+                (48.2, 61.7, 13.5, [11.8, 15.1], 400, 0.7),
+            ),
+        ],
+        "cost": [
+            row("cost", "EUR/1000 requests", "Cost", (1.9, 0.4125, -1.4875, None, 400, None)),
+            row(
+                "tokens_out", "tokens", "Tokens per answer", (41.2, 43.9, 2.7, [2.1, 3.3], 400, 0.2)
+            ),
+        ],
+        "change": [
+            row("lines", "lines", "Lines changed", (None, 12, 12, None, None, None)),
+            row("files", "files", "Files changed", (None, 2, 2, None, None, None)),
+        ],
+        "edits": [
+            {
+                "action": "rename",
+                "path": "/max_tokens",
+                "detail": "max_completion_tokens here",
+                "count": 400,
+                "allowed": True,
+            },
+        ],
+        "gates": [
+            gate(
+                "success",
+                "success",
+                "share",
+                "non_inferiority pass",
+                (0.05, 0.005, [-0.019, 0.028], 400, "the lower bound is above the margin"),
+            ),
+            gate(
+                "latency",
+                "ttft_p95",
+                "s",
+                "bound pass",
+                (0.2, -0.767, [-0.84, -0.701], 400, "the upper bound is below the margin"),
+            ),
+            gate("lines", "lines", "lines", "cap pass", (40, 12, None, None, "12 of 40 lines")),
+            gate(
+                "tools",
+                "tools",
+                "share",
+                "veto pass",
+                (None, None, None, None, "every feature in use is there"),
+            ),
+        ],
+        "verdict": {"status": "ready", "reasons": ["All four gates pass."]},
+    }
+
+
+def _not_ready() -> dict[str, Any]:
+    return {
+        "name": "other-vendor",
+        "description": description("openai", "large-2", endpoint_host="api.example.org"),
+        "status": "complete",
+        "status_reason": None,
+        "drift": [
+            row(
+                "success",
+                "share",
+                "Right answers",
+                (0.965, 0.81, -0.155, [-0.2, -0.11], 400, 0.004),
+            )
+        ],
+        "latency": [
+            row(
+                "ttft_p95",
+                "s",
+                "Time to first token, p95",
+                (0.871, 1.9, 1.029, [0.85, 1.31], 400, 0.031),
+            )
+        ],
+        "cost": [
+            _nothing(
+                "cost", "EUR/1000 requests", "Cost", "The scenario names no price for this backend."
+            )
+        ],
+        "change": [row("lines", "lines", "Lines changed", (None, 1310, 1310, None, None, None))],
+        "edits": [
+            {
+                "action": "drop",
+                "path": "/logit_bias",
+                "detail": "not supported",
+                "count": 17,
+                "allowed": False,
+            },
+        ],
+        "gates": [
+            gate(
+                "success",
+                "success",
+                "share",
+                "non_inferiority fail",
+                (0.05, -0.155, [-0.2, -0.11], 400, "the upper bound is below the margin"),
+            ),
+            gate(
+                "latency",
+                "ttft_p95",
+                "s",
+                "bound fail",
+                (0.2, 1.029, [0.85, 1.31], 400, "the lower bound is above the margin"),
+            ),
+            gate(
+                "lines",
+                "lines",
+                "lines",
+                "cap fail",
+                (40, 1310, None, None, "1,310 lines, 40 allowed"),
+            ),
+        ],
+        "verdict": {
+            "status": "not_ready",
+            "reasons": [
+                "success fails: 11 to 20 points worse, 5 allowed.",
+                "lines fails.",
+                "latency fails.",
+            ],
+        },
+    }
+
+
+def _inconclusive() -> dict[str, Any]:
+    return {
+        "name": "gpu-host",
+        "description": description("openai", "tickets-small"),
+        "status": "broken_off",
+        "status_reason": "the server ended after 61 of 400 cases (out of memory)",
+        "drift": [
+            row(
+                "success",
+                "share",
+                "Right answers",
+                (0.967, 0.951, -0.016, [-0.102, 0.058], 61, None),
+            )
+        ],
+        "latency": [
+            _nothing("ttft_p95", "s", "Time to first token, p95", "Fewer answers than a p95 needs.")
+        ],
+        "cost": [],
+        "change": [],
+        "edits": [],
+        "gates": [
+            gate(
+                "success",
+                "success",
+                "share",
+                "non_inferiority open",
+                (
+                    0.05,
+                    -0.016,
+                    [-0.102, 0.058],
+                    61,
+                    "the margin lies inside the interval; about 310 more cases",
+                ),
+            ),
+            gate("latency", "ttft_p95", "s", "bound open", (0.2, None, None, 0, "not measured")),
+        ],
+        "verdict": {
+            "status": "inconclusive",
+            "reasons": ["success is open.", "latency was not measured."],
+        },
+    }
+
+
+def shown_case(
+    case: str, prompt: str, expected: Any, answers: dict[str, Any], why: str
+) -> dict[str, Any]:
+    """A case with one answer of each arm; None stands for an error."""
+    return {
+        "case": case,
+        "prompt": prompt,
+        "expected": expected,
+        "tags": ["invoice"],
+        "why": why,
+        "answers": [
+            {
+                "arm": arm,
+                "repeat": 1,
+                "answer": answer,
+                "error": {"kind": "timeout", "message": "no event for 60 s"}
+                if answer is None
+                else None,
+                "success": None if answer is None else answer == expected,
+            }
+            for arm, answer in answers.items()
+        ],
+    }
+
+
+def report() -> dict[str, Any]:
+    """A whole report.json, as a drill leaves it."""
+    right = '{"category": "invoice", "urgent": true}'
+    return {
+        "schema_version": 1,
+        "drill": {
+            "id": "20261112-091500-7c1e",
+            "scenario": "support-tickets",
+            "started": "2026-11-12T09:15:00Z",
+            "ended": "2026-11-12T09:41:37Z",
+            "completed": True,
+            "exitdrill_version": "0.1.0",
+            "plan_sha256": "0123456789abcdef" * 4,
+            "stopped": None,
+            "repeated": 3,
+            "spend": {
+                "calls": 2461,
+                "tokens": 1_284_110,
+                "money": {"amount": 1.9034, "currency": "EUR"},
+                "limits": {"money": 5, "calls": 10_000},
+            },
+        },
+        "workload": {"cases": 400, "sha256": "fedcba9876543210" * 4, "asked": 400},
+        "incumbent": {
+            "name": "vendor",
+            "description": description(
+                "openai",
+                "large-1",
+                server="nginx",
+                endpoint_host="api.example.com",
+                sampling={"temperature": 0},
+            ),
+            "status": "complete",
+            "status_reason": None,
+            "success": 0.965,
+        },
+        "candidates": [_ready(), _not_ready(), _inconclusive()],
+        "verdict": {
+            "status": "ready",
+            "reasons": ["mistral-local is ready: all its gates pass, each at 0.05/3."],
+            "candidate": "mistral-local",
+        },
+        "not_tested": [
+            "Load: requests were sent one at a time.",
+            "The way back to the incumbent.",
+            "Cost of staff and of idle hardware.",
+        ],
+        "selection": {
+            "shown": [
+                shown_case(
+                    "ticket-0017",
+                    "My invoice of last month was charged twice, please help today!",
+                    right,
+                    {
+                        "vendor": right,
+                        "mistral-local": right,
+                        "other-vendor": '```json\n{"category": "billing", "urgent": true}\n```',
+                        "gpu-host": None,
+                    },
+                    "right on the incumbent, wrong on other-vendor",
+                ),
+            ],
+            "left_out": 38,
+        },
+    }
+
+
+def trials() -> Iterator[dict[str, Any]]:
+    """Lines of a cases.jsonl."""
+    for number in range(20):
+        for arm in ("mistral-local", "vendor", "other-vendor", "gpu-host"):
+            failed = arm == "gpu-host" and number > 3
+            yield {
+                "case": f"ticket-{number:04}",
+                "arm": arm,
+                "repeat": 1,
+                "incumbent": arm == "vendor",
+                "status": "not_asked"
+                if failed and number > 4
+                else "failed"
+                if failed
+                else "answered",
+                "answer": None if failed else "{}",
+                "reasoning": None,
+                "tool_calls": [],
+                "finish": None if failed else "stop",
+                "error": {"kind": "crashed", "message": "out of memory"}
+                if failed and number == 4
+                else None,
+                "edits": [],
+                "attempts": 2 if number == 2 else 1,
+                "repeated": number == 3,
+                "expected": None,
+                "checker": "json",
+                "prompt": "…",
+                "tags": [],
+                "measures": {"success": 1.0, "ttft": None},
+            }
+
+
+def write(folder: Path, data: Any = None, rows: Any = None) -> Path:
+    """A drill's folder with both files; by default the sample's."""
+    (folder / "report.json").write_text(json.dumps(report() if data is None else data))
+    with (folder / "cases.jsonl").open("w") as lines:
+        lines.writelines(json.dumps(each) + "\n" for each in (trials() if rows is None else rows))
+    return folder
+
+
+def rendered(folder: Path, name: str, data: Any = None) -> str:
+    """One report of a drill, rendered into its folder."""
+    render(write(folder, data))
+    return (folder / name).read_text()

@@ -1,0 +1,413 @@
+"""Reports: the contract of report.json, files that cannot be used, and what reports say."""
+
+# ruff: noqa: E501 - the snapshot holds tables
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+from jsonschema import Draft202012Validator
+from tests.harness import report_sample as sample
+from tests.harness.report_hostile import hostile_report
+from tests.harness.report_sample import rendered
+
+from exitdrill.errors import StorageFailed, UsageError
+from exitdrill.report import RENDERERS, load, render, schema, validate
+from exitdrill.report.markdown import HARD_CAP
+from exitdrill.report.units import quantity
+
+# --- the contract -------------------------------------------------------------------------------
+
+
+def test_schema_is_a_schema_and_takes_the_sample() -> None:
+    Draft202012Validator.check_schema(schema())
+    validate(sample.report())
+    validate(hostile_report())
+
+
+def test_keys_may_be_added_anywhere(tmp_path: Path) -> None:
+    data = sample.report()
+    plain = rendered(tmp_path, "report.html", data)
+    data |= {"summary": "a later key", "claims": 3, "self": None}
+    data["candidates"][0]["gates"][0]["power"] = 0.8
+    assert rendered(tmp_path, "report.html", data) == plain
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("schema_version", 0),
+        ("schema_version", "1"),
+        ("drill.completed", "yes"),
+        ("drill.started", "yesterday"),
+        ("drill.plan_sha256", "abc"),
+        ("drill.spend.money", 3.5),
+        ("drill.spend.money", {"amount": 3.5}),
+        ("workload.cases", -1),
+        ("workload.asked", 1.5),
+        ("incumbent.success", 1.01),
+        ("incumbent.status", "done"),
+        ("incumbent.description", None),
+        ("candidates", []),
+        ("candidates.0.drift.0.estimate", "0.5"),
+        ("candidates.0.drift.0.interval", [0.1]),
+        ("candidates.0.drift.0.interval", [0.1, None]),
+        ("candidates.0.drift.0.interval", [0.1, 0.2, 0.3]),
+        ("candidates.0.gates.0.status", "passed"),
+        ("candidates.0.gates.0.kind", "equality"),
+        ("candidates.0.gates.0.n", 1.5),
+        ("candidates.0.edits.0.action", "ignore"),
+        ("candidates.0.verdict.status", "maybe"),
+        ("verdict.candidate", 1),
+        ("not_tested", "nothing"),
+        ("selection.shown.0.answers.0.error", "timeout"),
+    ],
+)
+def test_schema_refuses_a_wrong_value(place: str, value: Any) -> None:
+    data = sample.report()
+    *path, last = [int(part) if part.isdigit() else part for part in place.split(".")]
+    inner: Any = data
+    for part in path:
+        inner = inner[part]
+    inner[last] = value
+    with pytest.raises(UsageError) as caught:
+        validate(data)
+    expected = re.sub(r"\.(\d+)", r"[\1]", place)
+    assert (caught.value.key or "").startswith(expected)
+
+
+def objects(node: Any, place: str = "") -> list[tuple[str, dict[str, Any]]]:
+    """Every object of the contract in the sample, the free ones aside."""
+    found: list[tuple[str, dict[str, Any]]] = []
+    if isinstance(node, dict):
+        if not place.endswith((".sampling", ".details", ".limits")):
+            found.append((place, node))
+        for key, value in node.items():
+            found += objects(value, f"{place}.{key}")
+    elif isinstance(node, list):
+        for item in node[:1]:
+            found += objects(item, f"{place}[0]")
+    return found
+
+
+def test_every_key_of_the_contract_is_required() -> None:
+    data = sample.report()
+    for place, node in objects(data):
+        for key in list(node):
+            if key in {"sampling", "details", "limits"} and not place.endswith("description"):
+                continue
+            value = node.pop(key)
+            with pytest.raises(UsageError):
+                validate(data)
+            node[key] = value
+    validate(data)
+
+
+# --- files that cannot be used ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (b"", "report.json:1: damaged, not JSON"),
+        (b'{"schema_version": 1,\n "drill": {', "report.json:2: damaged, not JSON"),
+        (b'{"a": 1,\n "b": "\xff"}', "report.json:2: damaged, not UTF-8"),
+        (b'{"a": NaN}', "NaN is not JSON"),
+        (b'{"a": 1e999}', "beyond what a number can be"),
+        (b'{"a": 1' + b"0" * 400 + b"}", "beyond what a number can be"),
+        (b'{"a": 1' + b"0" * 9000 + b"}", "damaged"),
+        (b"[" * 200_000, "damaged, nested too deeply"),
+        (b"[]", "is not of type 'object'"),
+        (b'{"schema_version": 2}', "schema_version: written by a newer exitdrill (schema 2"),
+    ],
+)
+def test_damaged_report(tmp_path: Path, raw: bytes, message: str) -> None:
+    (tmp_path / "report.json").write_bytes(raw)
+    with pytest.raises(UsageError) as caught:
+        render(tmp_path)
+    assert message in str(caught.value)
+    assert len(str(caught.value)) < 600
+    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
+
+
+def test_a_message_shows_no_control_characters(tmp_path: Path) -> None:
+    data = sample.report() | {"not_tested": "\x1b[31m" + "x" * 10_000}
+    with pytest.raises(UsageError) as caught:
+        render(sample.write(tmp_path, data))
+    assert "\x1b" not in str(caught.value)
+    assert len(str(caught.value)) < 600
+
+
+def test_missing(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"report\.json: no such file"):
+        render(tmp_path)
+    with pytest.raises(UsageError, match="no such folder"):
+        render(tmp_path / "nowhere")
+    (tmp_path / "report.json").mkdir()
+    with pytest.raises(UsageError, match="cannot be read"):
+        render(tmp_path)
+
+
+@pytest.mark.parametrize("line", ["{", "[]", '{"case": "a"}', '{"arm": 3}', "\n"])
+def test_damaged_cases(tmp_path: Path, line: str) -> None:
+    folder = sample.write(tmp_path)
+    with (folder / "cases.jsonl").open("a") as lines:
+        lines.write(line)
+    with pytest.raises(UsageError, match=r"cases\.jsonl:81: "):
+        render(folder)
+
+
+def test_cases_may_be_kept_back(tmp_path: Path) -> None:
+    folder = sample.write(tmp_path)
+    (folder / "cases.jsonl").unlink()
+    render(folder)
+    assert "cases.jsonl is not in this folder" in (folder / "report.html").read_text()
+
+
+def test_a_report_that_cannot_be_written_leaves_no_draft(tmp_path: Path) -> None:
+    folder = sample.write(tmp_path)
+    (folder / "report.html").mkdir()
+    with pytest.raises(StorageFailed, match=r"report\.html could not be written"):
+        render(folder)
+    assert not list(folder.glob("*.tmp")) + list(folder.glob(".*.tmp"))
+
+
+# --- what they say ------------------------------------------------------------------------------
+
+
+def test_the_same_bytes_twice(tmp_path: Path) -> None:
+    written = render(sample.write(tmp_path))
+    first = [path.read_bytes() for path in written]
+    assert [path.name for path in written] == list(RENDERERS)
+    assert [path.read_bytes() for path in render(tmp_path)] == first
+
+
+def test_trials_are_counted(tmp_path: Path) -> None:
+    document = load(sample.write(tmp_path))
+    assert document.tallies is not None
+    assert [tally.arm for tally in document.tallies] == [
+        "vendor",
+        "mistral-local",
+        "other-vendor",
+        "gpu-host",
+    ]
+    broken = document.tallies[-1]
+    assert broken.statuses == {"answered": 4, "failed": 1, "not_asked": 15}
+    assert (broken.errors, broken.retries, broken.repeated) == ({"crashed": 1}, 1, 1)
+    assert sum(1 for _ in document.cases()) == 80
+
+
+@pytest.mark.parametrize(
+    ("unit", "number", "value", "difference"),
+    [
+        ("share", 0.965, "96.5 %", "+96.5 points"),
+        ("share", 1, "100.0 %", "+100.0 points"),
+        ("share", 0.00004, "0.004 %", "+0.004 points"),
+        ("share", -0.05, "−5.0 %", "−5.0 points"),
+        ("s", 0.0421, "42.1 ms", "+42.1 ms"),
+        ("s", 2.5, "2.50 s", "+2.50 s"),
+        ("lines", 1310, "1,310", "+1,310"),
+        ("tokens/s", 61.74, "61.7", "+61.7"),
+        ("EUR/1000 requests", 1234.5, "1,234.50", "+1,234.50"),
+        ("EUR/1000 requests", 0.001234, "0.00123", "+0.00123"),
+        ("lines", 0, "0", "0"),
+        ("lines", None, "not measured", "not measured"),
+    ],
+)
+def test_numbers(unit: str, number: float | None, value: str, difference: str) -> None:
+    written = quantity(unit, [number])
+    assert (written.value(number), written.difference(number)) == (value, difference)
+
+
+def test_one_scale_for_a_row() -> None:
+    written = quantity("s", [0.871, 1.9])
+    assert [written.value(number) for number in (0.871, 1.9, 0.0001)] == [
+        "0.87 s",
+        "1.90 s",
+        "0.0001 s",
+    ]
+
+
+def test_html_says_it_all(tmp_path: Path) -> None:
+    page = rendered(tmp_path, "report.html")
+    for words in (
+        "In this drill, vendor could be left for mistral-local.",
+        "−1.9 to +2.8 points",
+        "≥ −5.0 points",
+        "the server ended after 61 of 400 cases (out of memory)",
+        "Fewer answers than a p95 needs.",
+        "ab" * 32,
+        "0123456789abcdef" * 4,
+        "not measured",
+        "It certifies nothing",
+        "to be filled in",
+    ):
+        assert words in page
+    assert "None" not in re.sub(r"None is on record", "", page)
+
+
+def test_markdown_of_the_sample(tmp_path: Path) -> None:
+    assert rendered(tmp_path, "report.md") == SNAPSHOT
+
+
+@pytest.mark.parametrize(
+    ("verdict", "candidate", "sentence"),
+    [
+        ("ready", None, "In this drill, vendor could be left."),
+        ("not_ready", None, "In this drill, vendor could not be left for any candidate."),
+        ("inconclusive", None, "This drill does not settle whether vendor can be left."),
+    ],
+)
+def test_headline(tmp_path: Path, verdict: str, candidate: str | None, sentence: str) -> None:
+    data = sample.report()
+    data["verdict"] = {"status": verdict, "reasons": [], "candidate": candidate}
+    data["drill"]["spend"]["money"] = None
+    comment = rendered(tmp_path, "report.md", data)
+    assert sentence in comment
+    assert "No reason was recorded." in comment
+    assert "money: not measured" in comment
+
+
+def test_markdown_is_capped(tmp_path: Path) -> None:
+    data = sample.report()
+    data["candidates"] = [data["candidates"][0] | {"name": f"c{n}"} for n in range(60)]
+    comment = rendered(tmp_path, "report.md", data)
+    assert HARD_CAP - 500 < len(comment) <= HARD_CAP
+    assert re.search(r"\n\*\*Cut here:\*\* [\d,]+ more characters; see report\.html\.\n$", comment)
+
+
+def test_markdown_of_three_candidates_fits_in_a_comment(tmp_path: Path) -> None:
+    assert len(rendered(tmp_path, "report.md").encode()) < 10_000
+
+
+def test_junit(tmp_path: Path) -> None:
+    root = ET.fromstring(rendered(tmp_path, "junit.xml"))
+    assert root.attrib["tests"] == "12"
+    outcomes = {
+        (suite.get("name"), case.get("name")): case[0].tag for suite in root for case in suite[1:]
+    }
+    assert outcomes["mistral-local", "success"] == "system-out"
+    assert outcomes["other-vendor", "success"] == "failure"
+    assert outcomes["gpu-host", "success"] == "error"
+    assert outcomes["gpu-host", "verdict"] == "error"
+    counts = [(suite.get("failures"), suite.get("errors")) for suite in root]
+    assert counts == [("0", "0"), ("4", "0"), ("0", "3")]
+    properties = {each.get("name"): each.get("value") for each in root[0][0]}
+    assert properties["drill.id"] == "20261112-091500-7c1e"
+    assert properties["drill.plan_sha256"] == "0123456789abcdef" * 4
+
+
+def test_a_candidate_without_gates_does_not_look_green(tmp_path: Path) -> None:
+    data = sample.report()
+    data["candidates"] = [data["candidates"][2] | {"gates": [], "status": "not_started"}]
+    root = ET.fromstring(rendered(tmp_path, "junit.xml", data))
+    assert (root.get("tests"), root.get("errors")) == ("1", "1")
+    assert "No gate was judged." in (tmp_path / "report.html").read_text()
+
+
+def test_the_sample_is_json_as_others_read_it(tmp_path: Path) -> None:
+    sample.write(tmp_path)
+    assert json.loads((tmp_path / "report.json").read_text()) == sample.report()
+
+
+SNAPSHOT = """\
+# ✓ ready
+
+**In this drill, vendor could be left for mistral-local.**
+
+- mistral-local is ready: all its gates pass, each at 0.05/3.
+
+Exit drill of support-tickets, 2026-11-12T09:15:00Z; 400 of 400 cases asked.
+
+| candidate | verdict | gates |
+|---|---|---|
+| mistral-local | ✓ ready | 4 pass |
+| other-vendor | ✗ not ready | 3 fail |
+| gpu-host | ? inconclusive | 2 open |
+
+## mistral-local: ✓ ready
+
+- All four gates pass.
+
+| gate | status | estimate | interval | margin | n | reason |
+|---|---|---|---|---|---|---|
+| success | ✓ pass | +0.5 points | −1.9 to +2.8 points | ≥ −5.0 points | 400 | the lower bound is above the margin |
+| latency | ✓ pass | −767 ms | −840 to −701 ms | ≤ +200 ms | 400 | the upper bound is below the margin |
+| lines | ✓ pass | 12 | does not apply | ≤ 40 | does not apply | 12 of 40 lines |
+| tools | ✓ pass | does not apply | does not apply | must hold | does not apply | every feature in use is there |
+
+| measured | incumbent | candidate | difference | interval | own noise | n |
+|---|---|---|---|---|---|---|
+| Right answers | 96.5 % | 97.0 % | +0.5 points | −1.9 to +2.8 points | 0.4 points | 400 |
+| Answers unchanged | 99.1 % | 87.4 % | −11.7 points | −15.0 to −8.4 points | 0.9 points | 400 |
+| Likeness of answers (chrF) | not measured | 93.0 % | not measured | not measured | 0.2 points | 400 |
+| Time to first token, p95 | 871 ms | 104 ms | −767 ms | −840 to −701 ms | 31 ms | 400 |
+| Time to first token, p50 | 412 ms | 58 ms | −354 ms | −371 to −339 ms | 6 ms | 400 |
+| Whole answer, p50 | 1.31 s | 0.92 s | −0.39 s | −0.44 to −0.35 s | 0.02 s | 400 |
+| Whole answer, p95 | 2.48 s | 1.77 s | −0.71 s | −0.90 to −0.50 s | 0.08 s | 400 |
+| Cost (EUR/1000 requests) | 1.90 | 0.41 | −1.49 | not measured | not measured | 400 |
+| Tokens per answer | 41.2 | 43.9 | +2.7 | +2.1 to +3.3 | 0.2 | 400 |
+| Lines changed | not measured | 12 | +12 | not measured | not measured | not measured |
+| Files changed | not measured | 2 | +2 | not measured | not measured | not measured |
+
+Rows left out here, and shown in report.html: 1.
+
+Edits to requests:
+
+- rename /max\\_tokens (400 times, allowed): max\\_completion\\_tokens here
+
+## other-vendor: ✗ not ready
+
+- success fails: 11 to 20 points worse, 5 allowed.
+- lines fails.
+- latency fails.
+
+| gate | status | estimate | interval | margin | n | reason |
+|---|---|---|---|---|---|---|
+| success | ✗ fail | −15.5 points | −20.0 to −11.0 points | ≥ −5.0 points | 400 | the upper bound is below the margin |
+| latency | ✗ fail | +1.03 s | +0.85 to +1.31 s | ≤ +0.20 s | 400 | the lower bound is above the margin |
+| lines | ✗ fail | 1,310 | does not apply | ≤ 40 | does not apply | 1,310 lines, 40 allowed |
+
+| measured | incumbent | candidate | difference | interval | own noise | n |
+|---|---|---|---|---|---|---|
+| Right answers | 96.5 % | 81.0 % | −15.5 points | −20.0 to −11.0 points | 0.4 points | 400 |
+| Time to first token, p95 | 0.87 s | 1.90 s | +1.03 s | +0.85 to +1.31 s | 0.03 s | 400 |
+| Cost (EUR/1000 requests) | not measured | not measured | not measured | not measured | not measured | not measured |
+| Lines changed | not measured | 1,310 | +1,310 | not measured | not measured | not measured |
+
+Edits to requests:
+
+- drop /logit\\_bias (17 times, not allowed): not supported
+
+## gpu-host: ? inconclusive
+
+This arm was broken off: the server ended after 61 of 400 cases (out of memory)
+
+- success is open.
+- latency was not measured.
+
+| gate | status | estimate | interval | margin | n | reason |
+|---|---|---|---|---|---|---|
+| success | ? open | −1.6 points | −10.2 to +5.8 points | ≥ −5.0 points | 61 | the margin lies inside the interval; about 310 more cases |
+| latency | ? open | not measured | not measured | ≤ +200 ms | 0 | not measured |
+
+| measured | incumbent | candidate | difference | interval | own noise | n |
+|---|---|---|---|---|---|---|
+| Right answers | 96.7 % | 95.1 % | −1.6 points | −10.2 to +5.8 points | not measured | 61 |
+| Time to first token, p95 | not measured | not measured | not measured | not measured | not measured | not measured |
+
+## Not tested
+
+- Load: requests were sent one at a time.
+- The way back to the incumbent.
+- Cost of staff and of idle hardware.
+
+Drill 20261112-091500-7c1e, plan 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef, exitdrill 0.1.0; 2,461 calls, tokens: 1,284,110, money: 1.90 EUR.
+
+A replay of recorded requests, not a cut-over in production; it certifies nothing. What it does not claim, and the answers side by side, are in report.html.
+"""
