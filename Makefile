@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: drill test lint sample clean
+.PHONY: drill test test-wheel lint sample clean
 
 drill: $(STAMP)
 	$(BIN)/exitdrill run support_triage
@@ -16,6 +16,17 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The tests on an installed wheel, with the sources gone: copies of the tests and what they read only.
+WHEEL := build/wheel
+test-wheel:
+	rm -rf $(WHEEL) && mkdir -p $(WHEEL)/run
+	$(PYTHON) -m venv $(WHEEL)/venv
+	$(WHEEL)/venv/bin/python -m pip wheel --quiet --no-deps --wheel-dir $(WHEEL) .
+	$(WHEEL)/venv/bin/python -m pip install --quiet --constraint constraints.txt \
+		"$$(ls $(WHEEL)/*.whl)[local,dev]"
+	cp -r tests README.md adapters/README.md pyproject.toml $(WHEEL)/run/
+	cd $(WHEEL)/run && ../venv/bin/python -m pytest -m 'not sources'
 
 # The report in reports/: the built-in drill's.
 sample: $(STAMP)

@@ -238,12 +238,32 @@ def find_adapter(name: str) -> Adapter:
     return adapter
 
 
-def adapters() -> list[tuple[str, str]]:
-    """The installed adapters: name, and the package that brings each."""
+@dataclass(frozen=True, slots=True)
+class AdapterInfo:
+    """An installed adapter, as `exitdrill backends` lists it; ``problem`` where it cannot load."""
+
+    name: str
+    about: str
+    variants: tuple[str, ...] = ()
+    problem: str | None = None
+
+
+def adapters() -> list[AdapterInfo]:
+    """The installed adapters: the first line of each one's docstring, and its ``variants``."""
     from importlib.metadata import entry_points
 
-    found = sorted(entry_points(group=ENTRY_POINTS), key=lambda entry: entry.name)
-    return [(entry.name, entry.value) for entry in found]
+    names = sorted({entry.name for entry in entry_points(group=ENTRY_POINTS)})
+    return [_info(name) for name in names]
+
+
+def _info(name: str) -> AdapterInfo:
+    try:
+        adapter = find_adapter(name)
+    except AdapterError as error:
+        return AdapterInfo(name, "", problem=str(error))
+    about = (adapter.__doc__ or "").strip().partition("\n")[0]
+    # A stranger's callable need not have it.
+    return AdapterInfo(name, about, tuple(getattr(adapter, "variants", ())))
 
 
 # --- folding ------------------------------------------------------------------------------------
@@ -263,7 +283,8 @@ class Reply:
     """A whole answer, folded from events. Times are nanoseconds since `Backend.stream` began.
 
     ``first_at`` is the first event with content (text, reasoning or a tool call); ``last_at`` the
-    last event of any kind; ``started_at`` the end of queueing, where the backend knows.
+    last one with content, or the finish (usage that is sent later is nobody's waiting time);
+    ``started_at`` the end of queueing, where the backend knows.
     ``finish`` is None when the stream ended without saying why.
     """
 
@@ -299,7 +320,6 @@ def fold(events: Iterable[Event]) -> Reply:
     finish: Finish | None = None
     started = first = last = None
     for event in events:
-        last = event.at
         match event:
             case Text():
                 text.append(event.text)
@@ -315,8 +335,11 @@ def fold(events: Iterable[Event]) -> Reply:
                 finish = event
             case Started():
                 started = event.at
-        if first is None and _has_content(event):
+        content = _has_content(event)
+        if first is None and content:
             first = event.at
+        if content or isinstance(event, Finish):
+            last = event.at
     return Reply(
         text="".join(text),
         reasoning="".join(reasoning),

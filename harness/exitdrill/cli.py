@@ -121,11 +121,13 @@ def scenarios() -> None:
 
 @cli.command()
 def backends() -> None:
-    """List the adapters that are installed, and the vendors that the openai adapter knows."""
+    """List the adapters that are installed."""
     from exitdrill.backend import adapters
 
-    for name, about in adapters():
-        click.echo(f"{name:20} {about}")
+    for info in adapters():
+        click.echo(f"{info.name:20} {info.problem or info.about}")
+        if info.variants:
+            click.echo(f"{'':20} vendors: {', '.join(info.variants)}")
 
 
 def main() -> None:

@@ -1,12 +1,18 @@
-"""JSON as its standard has it: no NaN, no duplicate keys, no lone surrogates.
+"""JSON as its standard has it: no NaN, no duplicate keys, no lone surrogates, nothing bottomless.
 
-Python's own reader accepts all three, and each comes back later as something worse.
+Python's own reader accepts them all, and each comes back later as something worse.
 """
 
 from __future__ import annotations
 
 import json
+import math
+from collections import Counter
 from typing import Any
+
+DEEPEST = 200
+"""How many objects and lists may lie in each other: what is deeper can be read, but nothing that
+follows (comparing, writing) could go down so far."""
 
 
 class StrictJSONError(ValueError):
@@ -19,7 +25,12 @@ def loads(text: str) -> Any:
     Raises `StrictJSONError`.
     """
     try:
-        value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique)
+        value = json.loads(
+            text,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            object_pairs_hook=_unique,
+        )
     except json.JSONDecodeError as error:
         raise StrictJSONError(f"not valid JSON: {error.msg} at column {error.colno}") from None
     except RecursionError:
@@ -28,6 +39,8 @@ def loads(text: str) -> Any:
         raise
     except ValueError as error:  # an integer of thousands of digits
         raise StrictJSONError(f"not usable JSON: {error}") from None
+    if text.count("[") + text.count("{") > DEEPEST:
+        _refuse_depth(value)
     if "\\ud" in text.lower():
         _refuse_lone_surrogates(value)
     return value
@@ -45,10 +58,31 @@ def _refuse_constant(name: str) -> Any:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        counts = Counter(name for name, _ in pairs)
+        twice = next(name for name, count in counts.items() if count > 1)
         raise StrictJSONError(f"key {twice!r} stands twice in one object")
     return value
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise StrictJSONError("a number is too large")
+    return number
+
+
+def _refuse_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(DEEPEST + 1):
+        if not level:
+            return
+        level = [
+            child
+            for each in level
+            if isinstance(each, dict | list)
+            for child in (each.values() if isinstance(each, dict) else each)
+        ]
+    raise StrictJSONError(f"nested too deeply (more than {DEEPEST} levels)")
 
 
 def _refuse_lone_surrogates(value: Any) -> None:

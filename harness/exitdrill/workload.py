@@ -8,6 +8,7 @@ joined on ``custom_id``. Both are untrusted data. Neither is held in memory: a w
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -26,6 +27,8 @@ OPERATIONS: Mapping[str, Operation] = {
 REQUEST_KEYS = ("custom_id", "method", "url", "body")
 META_KEYS = ("custom_id", "checker", "expected", "session", "turn", "arrival", "tags")
 OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens")
+MOST_TOKENS = 1_000_000_000
+LATEST_ARRIVAL = 366 * 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ class Case:
             session=meta.get("session"),
             turn=meta.get("turn"),
             arrival=meta.get("arrival"),
-            tags=tuple(meta.get("tags", ())),
+            tags=tuple(meta.get("tags") or ()),
         )
 
 
@@ -108,6 +111,9 @@ class CaseList:
             problem = body_problem(case.request.operation, case.request.body)
             if problem:
                 raise WorkloadError(f"case {case.id!r}: {problem}", key="body")
+            if not _is_plain(case):
+                message = f"case {case.id!r} holds something that JSON cannot say, such as NaN"
+                raise WorkloadError(message)
 
     @property
     def size(self) -> int:
@@ -146,8 +152,8 @@ class WorkloadFiles:
     def _cases(self, meta_of: Callable[[str], Mapping[str, Any]]) -> Iterator[Case]:
         for _, row in _rows(self.requests):
             meta = dict(meta_of(row["custom_id"]))
-            if "expected" in meta:
-                meta.setdefault("checker", self.default_checker)
+            if "expected" in meta and meta.get("checker") is None:
+                meta["checker"] = self.default_checker
             yield Case.of(row["custom_id"], OPERATIONS[row["url"]], row["body"], meta)
 
     def _meta_of(self, file: BinaryIO, case_id: str) -> Mapping[str, Any]:
@@ -181,6 +187,10 @@ def open_workload(
     if meta is not None:
         digest.update(b"\0meta\0")
         offsets = _check_meta(meta, ids, checkers, default_checker, digest.update)
+        if not offsets:
+            raise WorkloadError("is empty; leave the file out if nothing is expected", path=meta)
+    if default_checker is not None:
+        digest.update(b"\0checker\0" + default_checker.encode())
     return WorkloadFiles(requests, meta, len(ids), digest.hexdigest(), default_checker, offsets)
 
 
@@ -217,11 +227,23 @@ def _chat_problem(body: Mapping[str, Any]) -> str | None:
 def _limit_problem(body: Mapping[str, Any]) -> str | None:
     for key in OUTPUT_LIMITS:
         value = body.get(key)
-        if value is not None and (
-            not isinstance(value, int) or isinstance(value, bool) or value < 1
-        ):
-            return f"body.{key} must be a whole number of at least 1"
+        if value is not None and not (_is_number(value, int) and 1 <= value <= MOST_TOKENS):
+            return f"body.{key} must be a whole number from 1 to {MOST_TOKENS:,}"
     return None
+
+
+def _is_number(value: object, kind: type) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _is_plain(case: Case) -> bool:
+    """Whether all of a case can be written as JSON, and read again as the same."""
+    row = [case.id, dict(case.request.body), case.meta()]
+    try:
+        strictjson.loads(json.dumps(row))
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def _check_request(path: Path, line: int, row: Mapping[str, Any], ids: Collection[str]) -> None:
@@ -289,10 +311,12 @@ def _meta_problem(
         ("arrival", int | float, "seconds"),
         ("tags", list, "a list of texts"),
     ):
-        if row.get(key) is not None and (not isinstance(row[key], kind) or row[key] is True):
+        if row.get(key) is not None and (
+            not isinstance(row[key], kind) or isinstance(row[key], bool)
+        ):
             return key, f"must be {what}"
-    if (row.get("arrival") or 0) < 0:
-        return "arrival", "must be at least 0 seconds"
+    if not 0 <= (row.get("arrival") or 0) <= LATEST_ARRIVAL:
+        return "arrival", "must be at least 0 seconds, and at most a year"
     if not all(isinstance(tag, str) for tag in row.get("tags") or ()):
         return "tags", "must be a list of texts"
     return None
@@ -316,7 +340,7 @@ def _check_id(path: Path, line: int, row: Mapping[str, Any]) -> None:
 def _nearest(word: object, known: Collection[str]) -> str:
     if len(known) > 5_000:  # a comparison with each would take seconds
         return ""
-    matches = get_close_matches(str(word), known, n=1)
+    matches = get_close_matches(str(word)[:200], known, n=1)
     return f" (did you mean {matches[0]!r}?)" if matches else ""
 
 

@@ -10,7 +10,13 @@ from typing import Any
 import pytest
 
 from exitdrill.errors import ErrorKind
-from exitdrill_adapters.failures import MAX_MESSAGE, clean, from_response, from_stream, retry_after
+from exitdrill_adapters.openai.failures import (
+    MAX_MESSAGE,
+    clean,
+    from_response,
+    from_stream,
+    retry_after,
+)
 
 OVERFLOW = "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens"
 MISTRAL_422 = {

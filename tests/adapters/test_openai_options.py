@@ -11,9 +11,9 @@ from yarl import URL
 
 from exitdrill.backend import Backend, BackendConfig
 from exitdrill.errors import ScenarioError
-from exitdrill_adapters.endpoint import proxy_for
 from exitdrill_adapters.openai import OpenAIBackend
-from exitdrill_adapters.vendors import VENDORS
+from exitdrill_adapters.openai.endpoint import proxy_for
+from exitdrill_adapters.openai.vendors import VENDORS
 
 BASE = BackendConfig("b", "openai", "m", endpoint="http://127.0.0.1:1/v1")
 OPTIONS = "backends.b.options"
@@ -112,6 +112,10 @@ def test_a_row_may_bring_its_endpoint() -> None:
 )
 def test_local_is_loopback(endpoint: str, local: bool) -> None:
     assert make(endpoint=endpoint).local is local
+
+
+def test_a_gateway_on_loopback_is_not_local() -> None:
+    assert make(vendor="litellm").local is False
 
 
 def test_a_proxy_is_for_what_is_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from exitdrill_adapters.pieces import StopTrimmer, ThinkSplitter
+from exitdrill_adapters.openai.pieces import StopTrimmer, ThinkSplitter
 
 
 def trim(stops: list[str], pieces: list[str]) -> tuple[str, bool]:

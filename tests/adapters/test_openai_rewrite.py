@@ -9,8 +9,8 @@ from typing import Any, cast
 import pytest
 
 from exitdrill.backend import Operation, Prepared, Request
-from exitdrill_adapters.rewrite import prepare, tool_call_id
-from exitdrill_adapters.vendors import VENDORS
+from exitdrill_adapters.openai.rewrite import prepare, tool_call_id
+from exitdrill_adapters.openai.vendors import VENDORS
 
 HI = [{"role": "user", "content": "hi"}]
 

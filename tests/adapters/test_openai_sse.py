@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from exitdrill_adapters import sse
-from exitdrill_adapters.sse import SSEParser
+from exitdrill_adapters.openai import sse
+from exitdrill_adapters.openai.sse import SSEParser
 
 STREAMS: dict[str, tuple[bytes, list[bytes]]] = {
     "LF": (b"data: a\n\ndata: b\n\n", [b"a", b"b"]),

@@ -87,7 +87,7 @@ async def test_an_answer(server: ProvokingServer, make: MakeBackend) -> None:
     assert [event.at for event in events] == sorted(event.at for event in events)
     assert fold(events) == Reply(
         text="Hello", finish="stop", finish_raw="stop", input_tokens=7, output_tokens=2,
-        usage_source="reported", first_at=events[0].at, last_at=events[-1].at,
+        usage_source="reported", first_at=events[0].at, last_at=events[2].at,
     )  # fmt: skip
     sent = server.requests[-1]
     assert sent.path == "/v1/chat/completions"

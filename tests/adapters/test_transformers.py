@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+
 from exitdrill.backend import (
     Backend,
     BackendConfig,
@@ -30,19 +31,33 @@ from exitdrill.backend import (
     fold,
 )
 from exitdrill.errors import BackendError
+from exitdrill_adapters.local import model
+from exitdrill_adapters.local.jobs import Inbox, Job
+from exitdrill_adapters.local.model import Model
+from exitdrill_adapters.local.prompts import Prompter
+from exitdrill_adapters.local.settings import LocalOptions
+from exitdrill_adapters.local.static import StaticBatches
 from exitdrill_adapters.transformers import TransformersBackend
 
 from . import tiny_models
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+session = pytest.mark.asyncio(loop_scope="session")
 
-WORDS = ("the lazy dog", "hello world", "fox", "again and again and again", "jumps over", "q", "ab c")
+WORDS = (
+    "the lazy dog",
+    "hello world",
+    "fox",
+    "again and again and again",
+    "jumps over",
+    "q",
+    "ab c",
+)
 CHAINS = {
     "letters": list("abcdef"),
     "unicode": ["x", "é", "😀", "y"],
     "half": ["z", "€"],
-    "call": ["<think>", "hm", "</think>", "Sure", "[CALL]", '{"name": "add", "arguments": {"n": 1}}',
-             "[/CALL]"],
+    "call": ["<think>", "hm", "</think>", "Sure", "[CALL]",
+             '{"name": "add", "arguments": {"n": 1}}', "[/CALL]"],
     # [CALL]{ is a token of its own: [CALL] has another successor.
     "cut": ["Well", "[CALL]{", '"name": "mul", ', '"arguments": ', "{}}"],
 }  # fmt: skip
@@ -123,6 +138,7 @@ async def chains(folder: Callable[[str], Path]) -> AsyncIterator[TransformersBac
 
 
 @pytest.mark.parametrize("name", ["mistral", "mixtral"])
+@session
 async def test_a_batch_answers_as_plain_generate_does_one_by_one(
     name: str,
     folder: Callable[[str], Path],
@@ -150,6 +166,7 @@ def plain(path: Path, bodies: Sequence[dict[str, Any]]) -> Iterator[tuple[str, i
         yield tokenizer.decode(new, skip_special_tokens=True), len(new)
 
 
+@session
 async def test_events_come_in_order_and_their_tokens_add_up(mistral: TransformersBackend) -> None:
     entered = time.perf_counter_ns()
     seen = await events(mistral, chat("hello", max_tokens=20), "chat")
@@ -168,6 +185,7 @@ async def test_events_come_in_order_and_their_tokens_add_up(mistral: Transformer
     assert len({event.at for event in texts}) == len(texts)
 
 
+@session
 async def test_a_short_answer_does_not_wait_for_a_long_one(mistral: TransformersBackend) -> None:
     short, long = await answers(
         mistral, [{"prompt": "fox", "max_tokens": 2}, {"prompt": "dog", "max_tokens": 200}]
@@ -178,11 +196,13 @@ async def test_a_short_answer_does_not_wait_for_a_long_one(mistral: Transformers
     assert short.last_at < long.last_at / 3
 
 
+@session
 async def test_input_tokens_are_counted_without_padding(mistral: TransformersBackend) -> None:
     bodies = [{"prompt": prompt, "max_tokens": 1} for prompt in ("0", "01", "0123456789")]
     assert [reply.input_tokens for reply in await answers(mistral, bodies)] == [1, 2, 10]
 
 
+@session
 async def test_description(mixtral: TransformersBackend) -> None:
     description = await mixtral.start()
     assert description.model == "mixtral"
@@ -203,6 +223,7 @@ async def test_description(mixtral: TransformersBackend) -> None:
 # --- text -----------------------------------------------------------------------------------------
 
 
+@session
 async def test_a_sequence_ends_at_its_end_token(chains: TransformersBackend) -> None:
     reply = await answer(chains, {"prompt": "<go:letters>"})
     assert (reply.text, reply.finish, reply.finish_raw) == ("abcdef", "stop", "eos")
@@ -213,6 +234,7 @@ async def test_a_sequence_ends_at_its_end_token(chains: TransformersBackend) -> 
     ("stop", "text"),
     [("cd", "ab"), (["de", "bcd"], "a"), ("cdx", "abcdef"), (["f"], "abcde"), ("abc", "")],
 )
+@session
 async def test_stop_strings_over_several_tokens(
     chains: TransformersBackend, stop: Any, text: str
 ) -> None:
@@ -220,12 +242,14 @@ async def test_stop_strings_over_several_tokens(
     assert (reply.text, reply.finish) == (text, "stop")
 
 
+@session
 async def test_no_half_characters(chains: TransformersBackend) -> None:
     seen = await events(chains, {"prompt": "<go:unicode>"})
     texts = [(event.text, event.tokens) for event in seen if isinstance(event, Text)]
     assert texts == [("x", 1), ("é", 2), ("😀", 4), ("y", 1)]
 
 
+@session
 async def test_a_character_that_is_cut_off_ends_as_the_tokenizer_has_it(
     chains: TransformersBackend,
 ) -> None:
@@ -237,6 +261,7 @@ async def test_a_character_that_is_cut_off_ends_as_the_tokenizer_has_it(
 # --- structured answers ---------------------------------------------------------------------------
 
 
+@session
 async def test_a_tool_call(chains: TransformersBackend) -> None:
     seen = await events(chains, chat("<go:call>", chat_template_kwargs=BARE, max_tokens=99), "chat")
     reply = fold(seen)
@@ -248,6 +273,7 @@ async def test_a_tool_call(chains: TransformersBackend) -> None:
     assert len(call.id) == 9
 
 
+@session
 async def test_a_tool_call_that_is_cut_off_is_text(chains: TransformersBackend) -> None:
     reply = await answer(chains, chat("<go:cut>", chat_template_kwargs=BARE, max_tokens=3), "chat")
     assert (reply.text, reply.finish) == ('Well{"name": "mul", ', "length")
@@ -260,6 +286,7 @@ BARE = {"bare": True}
 # --- sampling -------------------------------------------------------------------------------------
 
 
+@session
 async def test_a_seed_repeats_an_answer_whoever_shares_the_batch(
     mistral: TransformersBackend,
 ) -> None:
@@ -272,6 +299,7 @@ async def test_a_seed_repeats_an_answer_whoever_shares_the_batch(
     assert (await answer(mistral, body | {"seed": 12})).text != alone.text
 
 
+@session
 async def test_top_k_of_one_is_greedy(mistral: TransformersBackend) -> None:
     body = {"prompt": "hello", "max_tokens": 8}
     greedy = await answer(mistral, body)
@@ -282,6 +310,7 @@ async def test_top_k_of_one_is_greedy(mistral: TransformersBackend) -> None:
 # --- one bad request ------------------------------------------------------------------------------
 
 
+@session
 async def test_bad_requests_spoil_nobody_elses_answer(mistral: TransformersBackend) -> None:
     good = {"prompt": "hello", "max_tokens": 4}
     expected = await answer(mistral, good)
@@ -308,6 +337,7 @@ async def test_bad_requests_spoil_nobody_elses_answer(mistral: TransformersBacke
     assert results[0].text == results[-1].text == expected.text
 
 
+@session
 async def test_the_context_ends_an_answer_and_says_so(chains: TransformersBackend) -> None:
     reply = await answer(chains, {"prompt": "g" * 90 + "<go:letters>", "max_tokens": 50})
     assert reply.finish_raw == "context"
@@ -315,11 +345,13 @@ async def test_the_context_ends_an_answer_and_says_so(chains: TransformersBacken
     assert reply.output_tokens == 5
 
 
+@session
 async def test_a_message_of_megabytes(mistral: TransformersBackend) -> None:
     with pytest.raises(BackendError, match="context_overflow"):
         await answer(mistral, {"prompt": "é\n" * 500_000})
 
 
+@session
 async def test_cancelling_stops_the_work(mistral: TransformersBackend) -> None:
     prepared = mistral.prepare(Request("completion", {"prompt": "fox", "max_tokens": 500}))
     async with aclosing(mistral.stream(prepared)) as stream:  # type: ignore[type-var]
@@ -334,27 +366,20 @@ async def test_cancelling_stops_the_work(mistral: TransformersBackend) -> None:
     assert after.started_at < long.last_at / 4
 
 
+@session
+async def test_a_model_without_a_chat_template() -> None:
+    made = tiny_models.tokenizer(template="")
+    prompter = Prompter(made, 96, 300, None, {})
+    assert prompter({"operation": "completion", "prompt": "ab"}).room == 94
+    with pytest.raises(BackendError, match=r"template: the model has no chat template"):
+        prompter({"operation": "chat", **chat("hello")})
+
+
 # --- the process ----------------------------------------------------------------------------------
 
 
-async def test_a_child_killed_in_mid_request_is_a_crash(folder: Callable[[str], Path]) -> None:
-    async with running(folder("mistral")) as made:
-        assert made._child is not None
-        prepared = made.prepare(Request("completion", {"prompt": "fox", "max_tokens": 500}))
-        stream = made.stream(prepared)
-        while not isinstance(await anext(stream), Text):
-            pass
-        os.kill(made._child.pid, signal.SIGKILL)
-        with pytest.raises(BackendError, match=r"crashed.*signal 9.*memory"):
-            async for _ in stream:
-                pass
-        with pytest.raises(BackendError, match="crashed"):
-            await answer(made, {"prompt": "fox"})
-        await made.close()
-        await made.close()
-
-
-async def test_what_a_library_prints_does_no_harm(
+@session
+async def test_a_noisy_child_that_is_killed_in_mid_request(
     folder: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(NOISE)
@@ -363,14 +388,23 @@ async def test_what_a_library_prints_does_no_harm(
     (tmp_path / "cwd").mkdir()
     (tmp_path / "cwd" / "torch.py").write_text("raise SystemExit('the wrong torch')")
     monkeypatch.chdir(tmp_path / "cwd")
-    made = backend(folder("mistral"), max_context=24, dtype="bfloat16")
-    try:
+    async with running(folder("mistral"), max_context=400, dtype="bfloat16") as made:
         description = await made.start()
-        assert description.details["context"] == 24
+        assert description.details["context"] == 400
         assert description.details["dtype"] == "bfloat16"
         reply = await answer(made, {"prompt": "fox"})
-        assert reply.finish_raw == "context"
-    finally:
+        assert (reply.finish_raw, reply.output_tokens) == ("context", 399)
+        stream = made.stream(made.prepare(Request("completion", {"prompt": "fox"})))
+        while not isinstance(await anext(stream), Text):
+            pass
+        assert made._child is not None
+        os.kill(made._child.pid, signal.SIGKILL)
+        with pytest.raises(BackendError, match=r"crashed.*signal 9.*memory.*said last: .*stray"):
+            async for _ in stream:
+                pass
+        with pytest.raises(BackendError, match="crashed"):
+            await answer(made, {"prompt": "fox"})
+        await made.close()
         await made.close()
 
 
@@ -390,6 +424,12 @@ if "exitdrill_adapters.local.worker" in sys.orig_argv:
 PARENT = """
 import asyncio, sys
 from exitdrill.backend import BackendConfig, Request
+from exitdrill_adapters.local import model
+from exitdrill_adapters.local.jobs import Inbox, Job
+from exitdrill_adapters.local.model import Model
+from exitdrill_adapters.local.prompts import Prompter
+from exitdrill_adapters.local.settings import LocalOptions
+from exitdrill_adapters.local.static import StaticBatches
 from exitdrill_adapters.transformers import TransformersBackend
 
 async def main():
@@ -403,16 +443,16 @@ asyncio.run(main())
 """
 
 
-async def test_the_child_dies_with_its_parent(folder: Callable[[str], Path]) -> None:
+def test_the_child_dies_with_its_parent(folder: Callable[[str], Path]) -> None:
     command = [sys.executable, "-c", PARENT, str(folder("mistral"))]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
-        pid = int(await asyncio.to_thread(parent.stdout.readline))
+        pid = int(parent.stdout.readline())
         assert alive(pid)
         parent.kill()
     deadline = time.monotonic() + 5
     while alive(pid) and time.monotonic() < deadline:
-        await asyncio.sleep(0.05)
+        time.sleep(0.05)
     assert not alive(pid)
 
 
@@ -424,6 +464,7 @@ def alive(pid: int) -> bool:
     return state != "Z"
 
 
+@session
 async def test_weights_that_do_not_load(folder: Callable[[str], Path], tmp_path: Path) -> None:
     for file in folder("mistral").iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
@@ -434,9 +475,58 @@ async def test_weights_that_do_not_load(folder: Callable[[str], Path], tmp_path:
     await made.close()
 
 
+def test_a_worker_ends_when_its_pipe_closes() -> None:
+    command = [sys.executable, "-P", "-m", "exitdrill_adapters.local.worker"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=30)
+    assert (done.returncode, done.stdout) == (1, b"")
+
+
+# --- in this process: what can hardly be provoked in another --------------------------------------
+
+
+def run_once(loaded: Model, bodies: Sequence[dict[str, Any]]) -> dict[int, list[dict[str, Any]]]:
+    """One batch; the messages of each request."""
+    inbox, sent = Inbox(-1), list[dict[str, Any]]()
+    for number, body in enumerate(bodies):
+        inbox.queue.put(Job(number, 0, {"operation": "completion", **body}))
+    batches = StaticBatches(loaded, inbox, sent.extend)
+    batches._gather()
+    batches._answer(batches._choose())
+    return {i: [one for one in sent if one["r"] == i] for i in range(len(bodies))}
+
+
+def test_a_batch_that_fails_is_tried_one_by_one(
+    folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = model.load(folder("mistral"), LocalOptions(threads=1))
+    generate = loaded.net.generate
+
+    def fails(inputs: Any, **others: Any) -> Any:
+        if len(inputs) > 1 or inputs[0, 0] == 3:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return generate(inputs=inputs, **others)
+
+    monkeypatch.setattr(loaded.net, "generate", fails)
+    sent = run_once(loaded, [{"prompt": [one], "max_tokens": 2} for one in (3, 4, 5)])
+    assert [messages[-1]["e"] for messages in sent.values()] == ["error", "Finish", "Finish"]
+    assert sent[0][-1]["kind"] == "crashed"
+    assert "not enough memory" in sent[0][-1]["message"]
+
+
+def test_positions_from_a_table_are_not_overrun(tmp_path: Path) -> None:
+    tiny_models.random_model(tmp_path, "gpt2")
+    loaded = model.load(tmp_path, LocalOptions(threads=1))
+    assert not loaded.rotary
+    sent = run_once(loaded, [{"prompt": [5] * 500}, {"prompt": [6]}, {"prompt": [7] * 500}])
+    assert [[one["e"] for one in messages][-1:] for messages in sent.values()] == [
+        ["Finish"], [], ["Finish"],
+    ]  # fmt: skip
+
+
 # --- continuous batching --------------------------------------------------------------------------
 
 
+@session
 async def test_continuous_batching(
     folder: Callable[[str], Path], mixtral: TransformersBackend
 ) -> None:
@@ -456,7 +546,9 @@ async def test_continuous_batching(
         assert stopped.finish_raw == "stop_string"
         with pytest.raises(BackendError, match="context_overflow"):
             await answer(made, {"prompt": "a b " * 600})
-        stream = made.stream(made.prepare(Request("completion", {"prompt": "q", "max_tokens": 400})))
+        stream = made.stream(
+            made.prepare(Request("completion", {"prompt": "q", "max_tokens": 400}))
+        )
         while not isinstance(await anext(stream), Text):
             pass
         await stream.aclose()  # type: ignore[attr-defined]

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
     MistralConfig,
     MistralForCausalLM,
     MixtralConfig,
@@ -26,7 +28,6 @@ TEMPLATE = (
     "{% if tools %}{% for t in tools %}{{ t | tojson }}{% endfor %}{% endif %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}{% endif %}"
 )
-TEMPLATE_WITHOUT_TOOLS = "{% for m in messages %}{{ m.content }}{% endfor %}"
 
 RESPONSE_TEMPLATE: Mapping[str, Any] = {
     "defaults": {"role": "assistant"},
@@ -63,7 +64,8 @@ def tokenizer(
     )
     inner.train_from_iterator(texts, trainer)
     inner.add_tokens([AddedToken(token, normalized=False, special=False) for token in added])
-    made = PreTrainedTokenizerFast(
+    fast: Any = PreTrainedTokenizerFast  # its constructor has no annotations
+    made: PreTrainedTokenizerFast = fast(
         tokenizer_object=inner, bos_token="<s>", eos_token="</s>", pad_token="<pad>"
     )
     made.chat_template = template
@@ -91,6 +93,10 @@ def random_model(path: Path, kind: str = "mistral", *, template: str = TEMPLATE)
     if kind == "mixtral":
         config = MixtralConfig(**settings, num_local_experts=4, num_experts_per_tok=2)
         net = MixtralForCausalLM(config)
+    elif kind == "gpt2":
+        net = GPT2LMHeadModel(
+            GPT2Config(vocab_size=320, n_positions=512, n_embd=64, n_layer=1, n_head=2)
+        )
     else:
         net = MistralForCausalLM(MistralConfig(**settings))
     _save(net, made, path)

@@ -42,6 +42,9 @@ class Child:
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
+        assert process.stdin is not None
+        # So that waiting for the pipe means: until it has taken everything.
+        process.stdin.transport.set_write_buffer_limits(high=0)
         self._inboxes: dict[int, _Inbox] = {}
         self._next_id = wire.LOADING + 1
         self._death: str | None = None
@@ -86,8 +89,7 @@ class Child:
         inbox = self._register(request_id)
         finished = False
         try:
-            await self._send({"op": "request", "id": request_id, "body": body})
-            sent = perf_counter_ns()
+            sent = await self._send({"op": "request", "id": request_id, "body": body})
             while not finished:
                 message = await self._next(inbox)
                 finished = message["e"] == "Finish"
@@ -139,12 +141,19 @@ class Child:
         if self._death is None and stdin is not None and not stdin.is_closing():
             stdin.write(wire.line(message))
 
-    async def _send(self, message: wire.Message) -> None:
+    async def _send(self, message: wire.Message) -> int:
+        """Write a message; the moment at which it was in the pipe."""
+        # Before the write: the child may well run before we do again. The clock may lose the
+        # microseconds of the pipe, but no event can come out later than it was.
+        sent = perf_counter_ns()
         self._write(message)
-        if self._process.stdin is not None:
+        stdin = self._process.stdin
+        if stdin is not None and stdin.transport.get_write_buffer_size():
             # A broken pipe is the child's death, which the reader reports with its cause.
             with contextlib.suppress(ConnectionError):
-                await self._process.stdin.drain()
+                await stdin.drain()
+            sent = perf_counter_ns()
+        return sent
 
     async def _read(self) -> None:
         assert self._process.stdout is not None

@@ -57,6 +57,11 @@ class Model:
         pad = self.tokenizer.pad_token_id
         return pad if isinstance(pad, int) else min(self.ends, default=0)
 
+    @property
+    def rotary(self) -> bool:
+        """Whether positions are rotations, and not rows of a table that may run out."""
+        return getattr(self.net.config.get_text_config(), "rope_parameters", None) is not None
+
     def config(self, **changes: Any) -> GenerationConfig:
         """The model's own way of generating, changed."""
         config = copy.deepcopy(self.defaults)

@@ -99,7 +99,22 @@ class StaticBatches:
         alike.sort(key=lambda answer: len(answer.prompt.ids))
         size = self._model.options.batch_size
         begin = min(alike.index(oldest) // size * size, max(0, len(alike) - size))
-        return alike[begin : begin + size]
+        batch = alike[begin : begin + size]
+        return batch if self._model.rotary else self._within_context(oldest, batch)
+
+    def _within_context(self, oldest: Answer, batch: list[Answer]) -> list[Answer]:
+        """Those that end together before any row's position leaves the model's table.
+
+        A row that is done still moves on until the last one is: harmless where positions are
+        rotations, an index error where they are looked up.
+        """
+        fitting = [oldest]
+        for answer in batch:
+            rows = [*fitting, answer]
+            longest = max(len(row.prompt.ids) for row in rows)
+            if longest + max(row.prompt.room for row in rows) <= self._model.prompter.context:
+                fitting.append(answer)
+        return list({answer.job.id: answer for answer in fitting}.values())
 
     def _forget(self, answer: Answer) -> None:
         self._waiting.pop(answer.job.id, None)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -38,6 +39,23 @@ _ENDINGS = (
 )
 _QUESTIONS = ("Where", "When", "How", "Why", "Could", "Can ", "Wo ", "Wann", "Wie ")
 _LETTERS = "ABCDEFGHJKLMNPRSTVWXZ"
+_FILLERS = {
+    "en": (
+        "already again really actually simply also even somehow obviously apparently sadly well so "
+        "then here there perhaps indeed still just always often certainly however too quite almost "
+        "maybe "
+        "the a this that my your with for from and or of to in on as by all some any more other"
+    ).split(),
+    "de": (
+        "schon wieder wirklich eigentlich einfach auch sogar irgendwie offenbar leider also dann "
+        "hier dort vielleicht doch noch gerade immer oft sicher aber ja etwa fast wohl "
+        "der die das den ein eine mein meine mit von und oder zu in auf als bei alle mehr andere"
+    ).split(),
+}
+_PARTICLES = ("von", "de", "van")
+_NEGATIONS = frozenset(
+    "no not never nothing nobody cannot without nicht nie nichts niemand kein keine ohne".split()
+)
 _MONTHS = {
     "en": (
         "January February March April May June July August September October November December"
@@ -94,9 +112,33 @@ def _letters(rng: random.Random) -> str:
     return "".join(rng.choice(alphabet) for _ in range(rng.randint(3, 9))).capitalize()
 
 
-def _invented(rng: random.Random) -> str:
+@cache
+def _training_words() -> tuple[str, ...]:
+    """The lower-case words of the training phrases, each once, in the order of the alphabet."""
+    phrases = (
+        p for book in phrases_train.BOOKS.values() for p in (*book.frames(), *book.wordings())
+    )
+    found = {word for phrase in phrases for word in re.findall(r"[^\W\d_]{3,}", phrase)}
+    return tuple(sorted(word for word in found if word.islower()))
+
+
+def _fragments(rng: random.Random) -> str:
+    """Pieces of ordinary words in a row: gives each entry of the tokenizer its turn in a name."""
+    pieces = []
+    for _ in range(rng.choice((1, 2, 2, 3))):
+        word = rng.choice(_training_words())
+        size = rng.randint(2, 5)
+        start = rng.randint(0, max(0, len(word) - size))
+        pieces.append(word[start : start + size])
+    return "".join(pieces).capitalize()
+
+
+def _invented(rng: random.Random, rough: bool) -> str:
     while True:
-        word = _letters(rng) if rng.random() < 0.15 else _syllables(rng)
+        if rough and rng.random() < 0.5:
+            word = _fragments(rng)
+        else:
+            word = _letters(rng) if rng.random() < 0.15 else _syllables(rng)
         if rng.random() < 0.04:
             word = rng.choice(("O'", "Mc", "De", "Al-")) + word
         if rng.random() < 0.05:
@@ -105,17 +147,18 @@ def _invented(rng: random.Random) -> str:
             return word
 
 
-def _name_part(rng: random.Random, split: str, listed: list[str]) -> str:
+def _name_part(rng: random.Random, split: str, listed: list[str], rough: bool) -> str:
     if split == "train" and rng.random() < 0.8:
-        return _invented(rng)
+        return _invented(rng, rough)
     return rng.choice(listed)
 
 
-def person(rng: random.Random, split: str) -> str:
+def person(rng: random.Random, split: str, *, rough: bool = False) -> str:
     """A full name; sometimes with a middle part."""
     source = SPLITS[split]
-    given, family = (_name_part(rng, split, names) for names in (source.GIVEN, source.FAMILY))
-    middle = rng.choice(("von", "de", "van")) + " " if rng.random() < 0.04 else ""
+    lists = (source.GIVEN, source.FAMILY)
+    given, family = (_name_part(rng, split, listed, rough) for listed in lists)
+    middle = rng.choice(_PARTICLES) + " " if rng.random() < 0.04 else ""
     return f"{given} {middle}{family}"
 
 
@@ -185,8 +228,8 @@ def _phone(rng: random.Random) -> str:
 class _Writer:
     """Picks phrases from one book, keeps note of them, and fills their slots."""
 
-    def __init__(self, rng: random.Random, split: str, language: str) -> None:
-        self.rng, self.split, self.language = rng, split, language
+    def __init__(self, rng: random.Random, split: str, language: str, rough: bool) -> None:
+        self.rng, self.split, self.language, self.rough = rng, split, language, rough
         self.book: Book = SPLITS[split].BOOKS[language]
         self.used: list[str] = []
         self.names: list[str] = []
@@ -198,8 +241,17 @@ class _Writer:
         self.used.append(phrase)
         return phrase
 
+    def blend(self, first: str, second: str) -> str:
+        """Half or more of each of two phrases: what they have in common is what matters."""
+        head, tail = first.split(" "), second.split(" ")
+        cut = self.rng.randint((len(head) + 1) // 2, len(head))
+        skip = self.rng.randint(0, len(tail) // 2)
+        phrase = " ".join(head[:cut] + tail[skip:])
+        self.used.append(phrase)
+        return phrase
+
     def name(self) -> str:
-        self.names.append(person(self.rng, self.split))
+        self.names.append(person(self.rng, self.split, rough=self.rough))
         return self.names[-1]
 
     def distractor(self) -> str:
@@ -234,6 +286,30 @@ def _core(writer: _Writer, problem: str, name: str, ref: str) -> list[str]:
     return sentences if layout == 3 else [*sentences, writer.pick(book.intros).format(name=name)]
 
 
+def roughen(rng: random.Random, text: str, language: str) -> str:
+    """Add and drop a few words, none of them a name, a number or a negation.
+
+    Sentences seen whole are learned whole; this makes the model look for the words that matter.
+    """
+    words = text.split(" ")
+    for _ in range(rng.choice((0, 1, 2, 3, 4))):
+        place = rng.randrange(len(words))
+        word = words[place]
+        if not (word.isalpha() and word.islower()) or word in _PARTICLES:
+            continue  # names, numbers and ends of sentences stay as they are
+        if rng.random() < 0.7:
+            words.insert(
+                place, rng.choice(_FILLERS[language]) if rng.random() < 0.6 else _babble(rng)
+            )
+        elif word not in _NEGATIONS:
+            del words[place]
+    return " ".join(words)
+
+
+def _babble(rng: random.Random) -> str:
+    return _syllables(rng).lower()
+
+
 def _asked(sentence: str, problem: str) -> str:
     """A problem that is a question ends like one."""
     if problem.startswith(_QUESTIONS):
@@ -246,15 +322,21 @@ def _is_heading(sentence: str) -> bool:
     return sentence.startswith(("Subject:", "Betreff:"))
 
 
-def write(rng: random.Random, split: str, language: str, topic: str, priority: str) -> Ticket:
-    """One ticket of the given kind."""
-    writer = _Writer(rng, split, language)
+def write(
+    rng: random.Random, split: str, language: str, topic: str, priority: str, *, rough: bool = False
+) -> Ticket:
+    """One ticket of the given kind; a rough one is worded as no phrase book has it."""
+    writer = _Writer(rng, split, language, rough)
     book = writer.book
     name, ref = writer.name(), number(rng)
     problem = writer.pick(book.problems[topic])
+    if rough and rng.random() < 0.5:
+        problem = writer.blend(problem, writer.pick(book.problems[topic]))
     sentences = _core(writer, problem, name, ref)
     if priority != "normal" or rng.random() < 0.4:
         sentences.append(writer.pick(book.priorities[priority]))
+        if rough and rng.random() < 0.25:
+            sentences[-1] += " " + writer.pick(book.priorities[priority])
     for _ in range(rng.choice((0, 0, 1, 1, 1, 2))):
         sentences.append(writer.distractor())
     sentences = [_asked(sentence, problem) for sentence in sentences]
@@ -267,16 +349,18 @@ def write(rng: random.Random, split: str, language: str, topic: str, priority: s
         text = writer.pick(book.greetings) + rng.choice((" ", "\n")) + text
     if not any(name in sentence for sentence in sentences):
         text += "\n" + writer.pick(book.signoffs).format(name=name)
+    if rough:
+        text = roughen(rng, text, language)
     expected = dict(zip(KEYS, (name, topic, priority, ref), strict=True))
     return Ticket(text, expected, language, tuple(writer.used), tuple(writer.names))
 
 
-def tickets(split: str, seed: int, start: int = 0) -> Iterator[Ticket]:
-    """Training or dev tickets without end, each drawn at random; number n depends on n alone."""
+def tickets(split: str, seed: int, start: int = 0, *, rough: bool = False) -> Iterator[Ticket]:
+    """Training tickets without end, each drawn at random; number n depends on n alone."""
     while True:
         rng = random.Random(f"exitdrill/{split}/{seed}/{start}")
         language, topic = rng.choice(LANGUAGES), rng.choice(TOPICS)
-        yield write(rng, split, language, topic, rng.choice(PRIORITIES))
+        yield write(rng, split, language, topic, rng.choice(PRIORITIES), rough=rough)
         start += 1
 
 
@@ -347,5 +431,5 @@ def leaked(seen: Iterable[Ticket], held_out: Iterable[Ticket]) -> dict[str, set[
     return {
         "texts": {ticket.text for ticket in held_out if ticket.text in texts},
         "phrases": phrases & seen_phrases,
-        "names": (words & seen_words) - {"von", "de", "van"},
+        "names": (words & seen_words) - set(_PARTICLES),
     }

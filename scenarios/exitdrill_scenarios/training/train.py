@@ -22,6 +22,7 @@ import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch.nn import functional
 from transformers import (
+    AutoModelForCausalLM,
     GenerationConfig,
     MistralConfig,
     MistralForCausalLM,
@@ -84,6 +85,7 @@ class Recipe:
     layers: int
     inner: int
     steps: int
+    rough_steps: int
     experts: int = 0
     rate: float = 3e-3
     batch: int = 32
@@ -91,11 +93,18 @@ class Recipe:
 
 
 RECIPES = {
-    "vendor": Recipe("ticket-dense", hidden=128, layers=4, inner=320, steps=4000),
+    "vendor": Recipe("ticket-dense", hidden=128, layers=4, inner=320, steps=4000, rough_steps=2000),
     "open_moe": Recipe(
-        "ticket-moe", hidden=128, layers=4, inner=192, steps=4000, experts=4, storage=torch.bfloat16
+        "ticket-moe",
+        hidden=128,
+        layers=4,
+        inner=192,
+        steps=4000,
+        rough_steps=2000,
+        experts=4,
+        storage=torch.bfloat16,
     ),
-    "small": Recipe("ticket-small", hidden=64, layers=3, inner=160, steps=2000),
+    "small": Recipe("ticket-small", hidden=64, layers=3, inner=160, steps=3000, rough_steps=1000),
 }
 
 
@@ -170,14 +179,14 @@ def encode(
 
 
 def batches(
-    tokenizer: PreTrainedTokenizerFast, size: int, seed: int
+    tokenizer: PreTrainedTokenizerFast, size: int, seed: int, *, rough: bool = False
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Padded ids, and a mask of the positions whose next token belongs to the answer, without end.
 
     Sorted within chunks, so that little is padded.
     """
     rng = random.Random(f"batches/{seed}")
-    source = tickets("train", seed)
+    source = tickets("train", seed, rough=rough)
     while True:
         rows = sorted(
             encode(tokenizer, list(islice(source, size * 16)), rng), key=lambda row: len(row[0])
@@ -284,22 +293,43 @@ def optimizer_of(model: Any, rate: float) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), fused=True)
 
 
-def fit(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, steps: int) -> Any:
-    """Train from nothing; prints the loss now and then."""
+def fit(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, warm: Path | None = None) -> Any:
+    """Train in two stages: on tickets as they are, then on rough ones at half the rate.
+
+    `warm` is a folder that holds the outcome of the first stage.
+    """
     torch.manual_seed(SEED)
-    model = build_model(recipe, tokenizer).train()
-    optimizer = optimizer_of(model, recipe.rate)
+    model: Any
+    if warm:
+        model = AutoModelForCausalLM.from_pretrained(warm, dtype=torch.float32)
+    else:
+        model = build_model(recipe, tokenizer)
+    print(f"{recipe.name}: {sum(p.numel() for p in model.parameters()):,} parameters", flush=True)
+    if not warm:
+        plain = batches(tokenizer, recipe.batch, SEED)
+        # predicting the prompt too, early on, helps the attention heads that copy to form
+        stage(model, tokenizer, plain, (recipe.steps, recipe.rate), prompted=recipe.steps // 3)
+    rough = batches(tokenizer, recipe.batch, SEED + 1, rough=True)
+    stage(model, tokenizer, rough, (recipe.rough_steps, recipe.rate / 2), prompted=0)
+    return model.eval()
+
+
+def stage(
+    model: Any,
+    tokenizer: PreTrainedTokenizerFast,
+    source: Iterator[tuple[torch.Tensor, torch.Tensor]],
+    pace: tuple[int, float],
+    prompted: int,
+) -> None:
+    """One cycle of (steps, rate); the first `prompted` steps also learn the prompt."""
+    steps, rate = pace
+    optimizer = optimizer_of(model.train(), rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, recipe.rate, total_steps=steps, pct_start=0.1
-    )
-    print(
-        f"{recipe.name}: {sum(p.numel() for p in model.parameters()):,} parameters, {steps} steps",
-        flush=True,
+        optimizer, rate, total_steps=steps, pct_start=0.1
     )
     began, mean = time.perf_counter(), math.nan
-    for step, (ids, mask) in enumerate(islice(batches(tokenizer, recipe.batch, SEED), steps), 1):
-        # predicting the prompt too, early on, helps the attention heads that copy to form
-        loss = loss_of(model, ids, mask, 0.1 if step < steps // 3 else 0.0)
+    for step, (ids, mask) in enumerate(islice(source, steps), 1):
+        loss = loss_of(model, ids, mask, 0.1 if step < prompted else 0.0)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -307,12 +337,10 @@ def fit(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, steps: int) -> Any:
         schedule.step()
         mean = loss.item() if math.isnan(mean) else 0.95 * mean + 0.05 * loss.item()
         if step % 100 == 0 or step == steps:
-            print(
-                f"step {step} loss {mean:.4f} after {time.perf_counter() - began:.0f} s", flush=True
-            )
+            seconds = time.perf_counter() - began
+            print(f"step {step} loss {mean:.4f} after {seconds:.0f} s", flush=True)
         if step % 500 == 0 or step == steps:
             print(f"dev {dev_share(model, tokenizer):.3f}", flush=True)
-    return model.eval()
 
 
 def export(model: Any, tokenizer: PreTrainedTokenizerFast, recipe: Recipe, out: Path) -> None:
@@ -349,14 +377,14 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description="Train one model and export it.")
     parser.add_argument("recipe", choices=sorted(RECIPES))
-    parser.add_argument("--steps", type=int, help="instead of the recipe's own number")
+    parser.add_argument("--warm", type=Path, help="start from the weights in this folder")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, help="default: the shipped folder of the model")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     recipe = RECIPES[arguments.recipe]
     tokenizer = build_tokenizer()
-    model = fit(recipe, tokenizer, arguments.steps or recipe.steps)
+    model = fit(recipe, tokenizer, arguments.warm)
     export(model, tokenizer, recipe, arguments.out or MODELS / recipe.name)
 
 

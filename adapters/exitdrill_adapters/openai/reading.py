@@ -11,9 +11,9 @@ import aiohttp
 
 from exitdrill.backend import Event
 from exitdrill.errors import BackendError
-from exitdrill_adapters.sse import SSEParser
-from exitdrill_adapters.transport import Progress, since
-from exitdrill_adapters.wire import ChunkReader, malformed
+from exitdrill_adapters.openai.sse import SSEParser
+from exitdrill_adapters.openai.transport import Progress, since
+from exitdrill_adapters.openai.wire import ChunkReader, malformed
 
 _DRAIN = 0.25
 """Seconds that a server gets, after the end of its answer, to end the response as well."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import time
@@ -15,12 +16,15 @@ from yarl import URL
 
 from exitdrill.backend import Timeouts
 from exitdrill.errors import BackendError
-from exitdrill_adapters import failures
-from exitdrill_adapters.endpoint import proxy_for
+from exitdrill_adapters.openai import failures
+from exitdrill_adapters.openai.endpoint import proxy_for
 
 _KEEPALIVE = 4.0
 """Seconds that an idle connection is kept: uvicorn and Node drop theirs after 5, and a request
 that meets a connection at that moment fails."""
+_SETTLE = 0.02
+"""Seconds after a server's own failure: uvicorn closes the connection behind a 500 unannounced, and
+a request that follows at once would meet that connection and fail for nothing."""
 _MAX_ERROR_BODY = 65_536
 _MAX_PROBE_BODY = 4 * 1024 * 1024
 _PROBE_TIMEOUT = 5.0
@@ -79,6 +83,8 @@ class Transport:
             progress.answered = True
             if not 200 <= response.status < 300:
                 text = (await _read(response, _MAX_ERROR_BODY)).decode(errors="replace")
+                if response.status >= 500:
+                    await asyncio.sleep(_SETTLE)
                 raise failures.from_response(response.status, response.headers, text)
             yield response
 

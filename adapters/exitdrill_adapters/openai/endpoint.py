@@ -14,7 +14,7 @@ from yarl import URL
 
 from exitdrill.backend import BackendConfig
 from exitdrill.errors import ScenarioError
-from exitdrill_adapters.vendors import Vendor
+from exitdrill_adapters.openai.vendors import Vendor
 
 _OPERATIONS = ("/chat/completions", "/completions", "/embeddings")
 

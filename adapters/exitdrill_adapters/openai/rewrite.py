@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from exitdrill.backend import Edit, EditAction, Prepared, Request
-from exitdrill_adapters.vendors import Parameters, Vendor
+from exitdrill_adapters.openai.vendors import Parameters, Vendor
 
 _OURS = frozenset({"model", "stream", "stream_options"})
 """The swap replaces the model, and how the answer travels is the adapter's business."""

@@ -27,15 +27,15 @@ from exitdrill.backend import (
     Usage,
 )
 from exitdrill.errors import BackendError, ScenarioError
-from exitdrill_adapters import failures, rewrite
-from exitdrill_adapters.embeddings import read_embeddings
-from exitdrill_adapters.endpoint import base_url, is_local, proxy_for
+from exitdrill_adapters.openai import failures, rewrite
+from exitdrill_adapters.openai.embeddings import read_embeddings
+from exitdrill_adapters.openai.endpoint import base_url, is_local, proxy_for
+from exitdrill_adapters.openai.reading import Reading
+from exitdrill_adapters.openai.recount import TokenCounter
+from exitdrill_adapters.openai.transport import Progress, Transport, since
+from exitdrill_adapters.openai.vendors import VENDORS, Vendor
+from exitdrill_adapters.openai.wire import ChunkReader, parse_chunk
 from exitdrill_adapters.options import nearest, option_key, parse_options, resolve_path
-from exitdrill_adapters.reading import Reading
-from exitdrill_adapters.recount import TokenCounter
-from exitdrill_adapters.transport import Progress, Transport, since
-from exitdrill_adapters.vendors import VENDORS, Vendor
-from exitdrill_adapters.wire import ChunkReader, parse_chunk
 
 _PATHS: Mapping[Operation, str] = {
     "chat": "chat/completions",
@@ -98,7 +98,10 @@ class OpenAIBackend:
     """A backend behind an OpenAI-compatible endpoint.
 
     Making one validates the configuration and raises `ScenarioError`; nothing is called yet.
+    ``variants`` are the vendors that ``options.vendor`` may name.
     """
+
+    variants = tuple(sorted(VENDORS))
 
     def __init__(self, config: BackendConfig) -> None:
         options = parse_options(config, OpenAIOptions)
@@ -121,8 +124,8 @@ class OpenAIBackend:
 
     @property
     def local(self) -> bool:
-        """Whether the endpoint is on loopback."""
-        return is_local(self._url)
+        """Whether the endpoint is on loopback, and the answer is computed there."""
+        return is_local(self._url) and not self._vendor.forwards
 
     def prepare(self, request: Request) -> Prepared:
         """The request as this vendor takes it, by its row."""

@@ -8,8 +8,8 @@ import struct
 from typing import Any
 
 from exitdrill.backend import Embedding, Event, Finish
-from exitdrill_adapters import failures
-from exitdrill_adapters.wire import malformed, parse_chunk, read_usage
+from exitdrill_adapters.openai import failures
+from exitdrill_adapters.openai.wire import malformed, parse_chunk, read_usage
 
 
 def read_embeddings(body: bytes, at: int) -> list[Event]:

@@ -74,6 +74,9 @@ class Vendor:
     probe: str = "models"
     """What `start` asks for, relative to the endpoint (from the host's root with a slash)."""
 
+    forwards: bool = False
+    """Hands requests on to other servers: not local, nor free, even on loopback."""
+
     # --- requests
     developer_role: bool = False
     """Knows the developer role; elsewhere it becomes system."""
@@ -304,6 +307,7 @@ _ROWS = (
         "litellm",
         endpoint="http://127.0.0.1:4000/v1",
         operations={"chat": Parameters(), "completion": Parameters(), "embedding": Parameters()},
+        forwards=True,
         developer_role=True,
         stream_usage=True,
         notes=(

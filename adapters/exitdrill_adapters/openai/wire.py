@@ -20,9 +20,9 @@ from exitdrill.backend import (
     Usage,
 )
 from exitdrill.errors import BackendError
-from exitdrill_adapters import failures
-from exitdrill_adapters.pieces import StopTrimmer, ThinkSplitter
-from exitdrill_adapters.vendors import Vendor
+from exitdrill_adapters.openai import failures
+from exitdrill_adapters.openai.pieces import StopTrimmer, ThinkSplitter
+from exitdrill_adapters.openai.vendors import Vendor
 
 FINISH_REASONS: Mapping[str, FinishReason] = {
     "stop": "stop",
