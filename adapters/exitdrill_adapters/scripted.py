@@ -189,7 +189,7 @@ def last_user_text(body: Mapping[str, Any]) -> str:
     """The last thing that the user said, or the prompt of a completion."""
     for message in reversed(body.get("messages", [])):
         if message["role"] == "user":
-            return str(message["content"])
+            return str(message.get("content"))
     return str(body.get("prompt", ""))
 
 

@@ -23,6 +23,8 @@ UsageSource = Literal["reported", "recounted"]
 
 ENTRY_POINTS = "exitdrill.adapters"
 EMPTY: Mapping[str, Any] = MappingProxyType({})
+MOST_TOKENS = 10**9
+"""More than any exchange can have; a usage beyond it counts as not reported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,7 +331,7 @@ def fold(events: Iterable[Event]) -> Reply:
                 _add_delta(calls.setdefault(event.index, _Call()), event)
             case Embedding():
                 vectors[event.index] = event.vector
-            case Usage():
+            case Usage() if _possible(event):
                 usage = event
             case Finish():
                 finish = event
@@ -358,6 +360,12 @@ def fold(events: Iterable[Event]) -> Reply:
         first_at=first,
         last_at=last,
     )
+
+
+def _possible(usage: Usage) -> bool:
+    # A server may claim anything; what no answer can have used must not move the budget.
+    counts = (usage.input_tokens, usage.output_tokens, usage.cached_tokens)
+    return all(0 <= count <= MOST_TOKENS for count in counts)
 
 
 def _has_content(event: Event) -> bool:

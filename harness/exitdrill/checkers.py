@@ -7,19 +7,24 @@ function and one line in `KINDS`.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import inspect
 import json
+import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from exitdrill import strictjson
 from exitdrill.backend import Reply
 from exitdrill.errors import ScenarioError
 from exitdrill.workload import Case
+
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
 
 Checker = Callable[[Reply, Case], bool]
 REGEX_SECONDS = 1.0
@@ -67,8 +72,8 @@ def contains(*, ignore_case: bool = False) -> Checker:
 
     def check(reply: Reply, case: Case) -> bool:
         wanted = case.expected if isinstance(case.expected, list) else [case.expected]
-        if not wanted or not all(isinstance(text, str) for text in wanted):
-            raise CheckerProblem("expected must be a text or a list of texts")
+        if not wanted or not all(isinstance(text, str) and text for text in wanted):
+            raise CheckerProblem("expected must be a text or a list of texts, none of them empty")
         answer = reply.text.casefold() if ignore_case else reply.text
         return all((text.casefold() if ignore_case else text) in answer for text in wanted)
 
@@ -79,53 +84,137 @@ def regex(*, pattern: str | None = None, ignore_case: bool = False) -> Checker:
     """The answer matches somewhere; the pattern is the scenario's or, without one, the case's.
 
     A match that takes longer than a second (a hostile pattern can take for ever) is a problem.
+    Raises `ScenarioError` where the scenario's pattern is none.
     """
+    if pattern is not None:
+        try:
+            search(pattern, "")
+        except CheckerProblem as problem:
+            raise ScenarioError(str(problem)) from None
 
     def check(reply: Reply, case: Case) -> bool:
-        import regex as engine
-
         source = pattern if pattern is not None else _text(case)
-        flags = engine.IGNORECASE if ignore_case else 0
-        try:
-            found = engine.search(source, reply.text, flags=flags, timeout=REGEX_SECONDS)
-        except engine.error as error:
-            raise CheckerProblem(f"not a regular expression: {error}") from None
-        except TimeoutError:
-            raise CheckerProblem(f"the pattern took longer than {REGEX_SECONDS:g} s") from None
-        return found is not None
+        return search(source, reply.text, ignore_case=ignore_case)
 
     return check
+
+
+def search(pattern: str, text: str, *, ignore_case: bool = False) -> bool:
+    """Whether a pattern is found in a text, within a second.
+
+    Raises `CheckerProblem` where it takes longer, or is not a regular expression.
+    """
+    import regex as engine
+
+    flags = engine.IGNORECASE if ignore_case else 0
+    try:
+        return engine.search(pattern, text, flags=flags, timeout=REGEX_SECONDS) is not None
+    except engine.error as error:
+        raise CheckerProblem(f"not a regular expression: {error}") from None
+    except TimeoutError:
+        raise CheckerProblem(f"the pattern took longer than {REGEX_SECONDS:g} s") from None
 
 
 def json_schema(*, schema: Mapping[str, Any] | None = None, fences: bool = False) -> Checker:
-    """The answer is JSON that satisfies the schema: the scenario's or, without one, the case's."""
+    """The answer is JSON that satisfies the schema: the scenario's or, without one, the case's.
+
+    Raises `ScenarioError` where the scenario's schema is none.
+    """
+    if schema is not None:
+        try:
+            _validator(schema)
+        except CheckerProblem as problem:
+            raise ScenarioError(str(problem)) from None
 
     def check(reply: Reply, case: Case) -> bool:
-        import jsonschema
-        from referencing import Registry
-        from referencing.exceptions import Unresolvable
-
-        wanted = schema if schema is not None else case.expected
+        validator = _validator(schema if schema is not None else case.expected)
         try:
-            jsonschema.Draft202012Validator.check_schema(wanted)
             value = parse_json(reply.text, fences=fences)
-            # An empty registry: a $ref to somewhere else is never fetched.
-            return jsonschema.Draft202012Validator(wanted, registry=Registry()).is_valid(value)
-        except jsonschema.SchemaError as error:
-            raise CheckerProblem(f"not a JSON Schema: {error.message}") from None
-        except Unresolvable:
-            raise CheckerProblem("the schema refers to something outside itself") from None
         except ValueError:
             return False
+        return _satisfies(validator, value)
 
     return check
+
+
+def _satisfies(validator: Validator, value: Any) -> bool:
+    from referencing.exceptions import Unresolvable
+
+    try:
+        return validator.is_valid(value)
+    except Unresolvable:
+        raise CheckerProblem("the schema refers to something outside itself") from None
+    except (RecursionError, OverflowError, re.error) as error:
+        raise CheckerProblem(f"the schema cannot be applied: {error}") from None
+
+
+def _validator(schema: Any) -> Validator:
+    """A validator that fetches nothing and waits for no pattern.
+
+    Raises `CheckerProblem` where the schema is none.
+    """
+    from jsonschema import SchemaError
+    from referencing import Registry
+
+    kind = _validator_class()
+    try:
+        kind.check_schema(schema)
+    except SchemaError as error:
+        raise CheckerProblem(f"not a JSON Schema: {error.message}") from None
+    text = json.dumps(schema)
+    if '"unevaluatedProperties":' in text and '"patternProperties":' in text:
+        # The one place where the library would run a pattern that we cannot bound.
+        raise CheckerProblem("a schema with both patternProperties and unevaluatedProperties")
+    # An empty registry: a $ref to somewhere else is never fetched.
+    return kind(schema, registry=Registry())
+
+
+@functools.cache
+def _validator_class() -> type[Validator]:
+    """The library's validator, with patterns that are given up after a second."""
+    from jsonschema import Draft202012Validator, ValidationError, validators
+
+    def pattern(validator: Any, source: str, instance: Any, _: Any) -> Iterator[ValidationError]:
+        if validator.is_type(instance, "string") and not search(source, instance):
+            yield ValidationError(f"does not match {source!r}")
+
+    def pattern_properties(
+        validator: Any, patterns: Mapping[str, Any], instance: Any, _: Any
+    ) -> Iterator[ValidationError]:
+        if validator.is_type(instance, "object"):
+            for source, schema in patterns.items():
+                for name, value in instance.items():
+                    if search(source, name):
+                        yield from validator.descend(value, schema, path=name, schema_path=source)
+
+    def additional_properties(
+        validator: Any, wanted: Any, instance: Any, schema: Mapping[str, Any]
+    ) -> Iterator[ValidationError]:
+        if validator.is_type(instance, "object"):
+            patterns = schema.get("patternProperties", {})
+            for name, value in instance.items():
+                known = name in schema.get("properties", {})
+                if not known and not any(search(source, name) for source in patterns):
+                    yield from validator.descend(value, wanted, path=name)
+
+    keywords = {
+        "pattern": pattern,
+        "patternProperties": pattern_properties,
+        "additionalProperties": additional_properties,
+    }
+    return validators.extend(  # type: ignore[no-any-return,no-untyped-call]  # has no types
+        Draft202012Validator, keywords
+    )
 
 
 def json_fields(*, fields: Sequence[str] | None = None, fences: bool = False) -> Checker:
     """The answer is a JSON object whose fields equal the expected ones, typed.
 
-    Without ``fields``, all that the expectation names are compared.
+    Without ``fields``, all that the expectation names are compared. Raises `ScenarioError` for an
+    empty list of them.
     """
+    if fields is not None and not fields:
+        raise ScenarioError("compares nothing: fields is empty")
 
     def check(reply: Reply, case: Case) -> bool:
         expected = expected_fields(case, fields)
@@ -145,6 +234,8 @@ def expected_fields(case: Case, fields: Sequence[str] | None) -> dict[str, Any]:
     if not isinstance(case.expected, Mapping):
         raise CheckerProblem("expected must be an object")
     names = list(case.expected) if fields is None else fields
+    if not names:
+        raise CheckerProblem("expected names no field")
     missing = [name for name in names if name not in case.expected]
     if missing:
         raise CheckerProblem(f"expected lacks the field {missing[0]!r}")
@@ -157,14 +248,19 @@ def python(*, path: Path, function: str) -> Checker:
     Raises `ScenarioError` where file or function are not there.
     """
     judge = _load_function(path, function)
+    return guarded(lambda reply, case: judge(reply.text, case.expected), function)
+
+
+def guarded(judge: Callable[[Reply, Case], object], name: str) -> Checker:
+    """A stranger's function as a checker: whatever it does but judge is a `CheckerProblem`."""
 
     def check(reply: Reply, case: Case) -> bool:
         try:
-            verdict = judge(reply.text, case.expected)
-        except Exception as error:
-            raise CheckerProblem(f"{function} raised {type(error).__name__}: {error}") from error
+            verdict = judge(reply, case)
+        except (Exception, SystemExit) as error:
+            raise CheckerProblem(f"{name} raised {type(error).__name__}: {error}") from error
         if not isinstance(verdict, bool):
-            raise CheckerProblem(f"{function} returned {type(verdict).__name__}, not True or False")
+            raise CheckerProblem(f"{name} returned {type(verdict).__name__}, not True or False")
         return verdict
 
     return check
@@ -223,7 +319,7 @@ def _load_function(path: Path, function: str) -> Callable[[str, Any], object]:
     sys.modules[name] = module  # dataclasses in the file look themselves up here
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ScenarioError(f"raised {type(error).__name__}: {error}", path=path) from error
     found = getattr(module, function, None)
     if not callable(found):

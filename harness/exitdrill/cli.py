@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ EXIT_CODES = """
 Exit codes: 0 ready, 1 not ready, 2 usage or invalid input, 3 inconclusive, 4 the drill could not
 be completed, 70 a defect of exitdrill's, 130 interrupted.
 """
+BROKEN_PIPE = 141  # what a shell reports of any command that SIGPIPE ended
 FOLDER = click.Path(path_type=Path)
 
 
@@ -51,8 +53,6 @@ def run(
     from exitdrill import drill, progress
     from exitdrill.scenario import load
 
-    if out is not None and resume is not None:
-        raise UsageError("--out begins a drill and --resume continues one: give one of them")
     watcher = progress.Silent() if quiet else progress.Terminal()
     result = drill.run(
         load(scenario), out=out, resume=resume, candidates=candidates, limit=limit, watcher=watcher
@@ -68,7 +68,7 @@ def report(folder: Path) -> None:
     from exitdrill.report import render
 
     for path in render(folder):
-        click.echo(path)
+        _say(path)
 
 
 @cli.command()
@@ -79,7 +79,7 @@ def export(folder: Path, arm: str | None) -> None:
     from exitdrill.export import batch_lines
 
     for line in batch_lines(folder, arm):
-        click.echo(line)
+        _say(line)
 
 
 @cli.command()
@@ -89,8 +89,8 @@ def init(folder: Path) -> None:
     from exitdrill.starter import write_starter
 
     for path in write_starter(folder):
-        click.echo(path)
-    click.echo(f"next: exitdrill validate {folder}")
+        _say(path)
+    _say(f"next: exitdrill validate {folder}")
 
 
 @cli.command()
@@ -103,7 +103,7 @@ def validate(scenario: str) -> None:
     drillable = check(load(scenario))
     plan = make_plan(drillable)
     spend = most(drillable, plan)
-    click.echo(
+    _say(
         f"valid: {drillable.workload.size} cases, {len(plan.arms)} arms, "
         f"{len(drillable.scenario.gates)} gates; a drill makes {spend.calls} calls"
     )
@@ -116,7 +116,7 @@ def scenarios() -> None:
     from exitdrill.scenario import load
 
     for name, folder in builtin.scenarios().items():
-        click.echo(f"{name:20} {load(folder).title}")
+        _say(f"{name:20} {load(folder).title}")
 
 
 @cli.command()
@@ -125,9 +125,9 @@ def backends() -> None:
     from exitdrill.backend import adapters
 
     for info in adapters():
-        click.echo(f"{info.name:20} {info.problem or info.about}")
+        _say(f"{info.name:20} {info.problem or info.about}")
         if info.variants:
-            click.echo(f"{'':20} vendors: {', '.join(info.variants)}")
+            _say(f"{'':20} vendors: {', '.join(info.variants)}")
 
 
 def main() -> None:
@@ -141,26 +141,25 @@ def _code() -> int:
     except click.exceptions.Exit as exit_:
         return exit_.exit_code
     except click.ClickException as error:
-        error.show()
+        error.show(text := io.StringIO())
+        _say(text.getvalue().rstrip(), err=True)
         return 2
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted; --resume continues from the journal", err=True)
+        _say("interrupted; --resume continues from the journal", err=True)
         return 130
     except UsageError as error:
-        click.echo(f"error: {error}", err=True)
+        _say(f"error: {error}", err=True)
         return 2
     except DrillStopped as error:
-        click.echo(f"stopped: {error}", err=True)
+        _say(f"stopped: {error}", err=True)
         return 4
-    except BrokenPipeError:
-        # Whoever read our output has gone; Python would complain once more while it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except SystemExit:  # so click ends where nobody reads its --help; its code 1 is a verdict's
+        return BROKEN_PIPE
     except Exception:
         import traceback
 
         traceback.print_exc()
-        click.echo("This is a defect of exitdrill's; the lines above help to mend it.", err=True)
+        _say("This is a defect of exitdrill's; the lines above help to mend it.", err=True)
         return 70
     return code if isinstance(code, int) else 0
 
@@ -169,12 +168,21 @@ def _show(result: Result, quiet: bool) -> None:
     overall = result.report["verdict"]
     if not quiet:
         for candidate in result.report["candidates"]:
-            click.echo(f"\n{candidate['name']}: {_words(candidate['verdict']['status'])}")
+            _say(f"\n{candidate['name']}: {_words(candidate['verdict']['status'])}")
             for reason in candidate["verdict"]["reasons"]:
-                click.echo(f"  {_printable(reason)}")
-        click.echo(f"\nreport: {result.folder / 'report.html'}\n")
+                _say(f"  {_printable(reason)}")
+        _say(f"\nreport: {result.folder / 'report.html'}\n")
     reasons = "; ".join(_printable(reason) for reason in overall["reasons"])
-    click.echo(f"verdict: {_words(overall['status'])} ({reasons})")
+    _say(f"verdict: {_words(overall['status'])} ({reasons})")
+
+
+def _say(text: object, *, err: bool = False) -> None:
+    try:
+        click.echo(text, err=err)
+    except BrokenPipeError:
+        # Whoever read our output has gone: that is no verdict, and ends nothing.
+        stream = sys.stderr if err else sys.stdout
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _words(status: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import signal
 import tempfile
 import uuid
@@ -24,6 +25,7 @@ from exitdrill.errors import (
     ScenarioError,
     ServerFailed,
     StorageFailed,
+    UsageError,
 )
 from exitdrill.journal import Journal
 from exitdrill.plan import Plan, check_same, make_plan, most, write_plan
@@ -81,6 +83,8 @@ def run(
     everything that was measured in the journal.
     """
     watcher = watcher or progress.Silent()
+    if out is not None and resume is not None:
+        raise UsageError("--out begins a drill and --resume continues one: give one of them")
     if resume is not None:
         return _resume(scenario, Path(resume), candidates, limit, watcher)
     drillable = check(chosen(scenario, candidates))
@@ -195,9 +199,7 @@ def _begin(journal: Journal, drillable: Drillable, plan: Plan, swaps: Swaps) -> 
 
 
 def _new_folder(scenario: Scenario, out: Path | str | None) -> Path:
-    if out is None:
-        out = Path("reports") / f"{scenario.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-    folder = Path(out)
+    folder = Path(out) if out is not None else _free_folder(scenario.name)
     if folder.is_file():
         raise ScenarioError(
             "is a file; a folder for the drill belongs here", path=folder, key="--out"
@@ -213,6 +215,13 @@ def _new_folder(scenario: Scenario, out: Path | str | None) -> Path:
             key="--out",
         )
     return folder
+
+
+def _free_folder(name: str) -> Path:
+    """The default place of a drill: by its time, and by a number where a second has several."""
+    first = Path("reports") / f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    later = (first.with_name(f"{first.name}-{number}") for number in itertools.count(2))
+    return next(folder for folder in itertools.chain([first], later) if not folder.exists())
 
 
 def apply_swaps(scenario: Scenario) -> Swaps:

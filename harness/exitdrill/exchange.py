@@ -172,6 +172,8 @@ async def collect(stream: AsyncIterator[Event], timeouts: Timeouts, events: list
                     events.append(event)
                     deadline.reschedule(min(end, loop.time() + timeouts.gap))
         except TimeoutError:
+            if not deadline.expired():
+                raise  # not ours: a defect of the adapter's, as any other stray exception
             which = f"the whole answer took longer than {timeouts.request:g} s"
             if loop.time() < end:
                 which = f"nothing came for {timeouts.gap:g} s in the middle of the answer"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from exitdrill.backend import Reply
-from exitdrill.errors import UsageError
+from exitdrill.errors import JournalError, UsageError
 from exitdrill.journal import Journal
 from exitdrill.records import Trial
 from exitdrill.workload import Case
@@ -22,25 +23,31 @@ def batch_lines(folder: Path, arm: str | None = None) -> Iterator[str]:
     """
     with Journal.reopen(folder / "journal.sqlite") as journal:
         plan = journal.input("plan")
+        if not journal.input("begun"):
+            raise JournalError(
+                "ended before its first call, so it has no answers", path=journal.path
+            )
         names = [plan["incumbent"], *plan["candidates"]]
         if arm is not None and arm not in names:
             raise UsageError(f"there is no arm {arm!r}; there are {', '.join(names)}", key="--arm")
         wanted = arm or plan["incumbent"]
         cases = dict(journal.cases())
+        created = int(datetime.fromisoformat(journal.input("started")).timestamp())
         for trial in journal.trials():
             if trial.arm == wanted and trial.repeat == 0:
                 model = plan["backends"][wanted]["model"]
-                yield json.dumps(_line(trial, cases[trial.position], model))
+                yield json.dumps(_line(trial, cases[trial.position], model, created))
 
 
-def _line(trial: Trial, case: Case, model: str) -> dict[str, Any]:
+def _line(trial: Trial, case: Case, model: str, created: int) -> dict[str, Any]:
     failure = trial.exchange.failure
     head = {"id": f"batch_req_{trial.position}", "custom_id": case.id}
     if failure is not None:
         error = {"code": failure.kind, "message": failure.message}
         return head | {"response": None, "error": error}
-    body = _body(trial.exchange.reply, case, model)
     request_id = f"{trial.arm}-{trial.position}-{trial.repeat}"
+    about = {"id": request_id, "created": created}
+    body = about | _body(trial.exchange.reply, case, model)
     response = {"status_code": 200, "request_id": request_id, "body": body}
     return head | {"response": response, "error": None}
 
@@ -65,7 +72,8 @@ def _body(reply: Reply, case: Case, model: str) -> dict[str, Any]:
 
 
 def _message(reply: Reply) -> dict[str, Any]:
-    message: dict[str, Any] = {"role": "assistant", "content": reply.text or None}
+    content = None if reply.tool_calls and not reply.text else reply.text
+    message: dict[str, Any] = {"role": "assistant", "content": content}
     if reply.reasoning:
         message["reasoning"] = reply.reasoning
     if reply.tool_calls:

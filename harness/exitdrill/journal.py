@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from exitdrill.backend import Operation
 from exitdrill.errors import JournalError, StorageFailed
 from exitdrill.records import (
     Exchange,
@@ -33,6 +35,9 @@ from exitdrill.workload import Case, Workload
 
 APPLICATION_ID = 0x45584454  # "EXDT"
 VERSION = 1
+DISK = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY}
+"""What SQLite says where the disk fails and not what stands on it."""
+T = TypeVar("T")
 SCHEMA = """
 CREATE TABLE inputs (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE cases (
@@ -195,27 +200,26 @@ class Journal:
 
     def input(self, name: str, default: Any = None) -> Any:
         """An input by name."""
-        row = self._read("SELECT value FROM inputs WHERE name = ?", (name,)).fetchone()
-        return default if row is None else json.loads(row[0])
+        rows = list(self._rows("SELECT value FROM inputs WHERE name = ?", (name,)))
+        return self._understood(json.loads, rows[0][0]) if rows else default
 
     @property
     def size(self) -> int:
         """How many cases there are."""
-        count: int = self._read("SELECT count(*) FROM cases").fetchone()[0]
-        return count
+        return int(self._one("SELECT count(*) FROM cases")[0])
 
     def cases(self, first: int = 0, last: int | None = None) -> Iterator[tuple[int, Case]]:
         """Positions and cases from ``first`` up to but without ``last``, in order."""
-        rows = self._read(
+        rows = self._rows(
             "SELECT * FROM cases WHERE position >= ? AND position < ? ORDER BY position",
             (first, self.size if last is None else last),
         )
         for position, case_id, operation, body, meta in rows:
-            yield position, Case.of(case_id, operation, json.loads(body), json.loads(meta))
+            yield position, self._understood(_case, case_id, operation, body, meta)
 
     def completed(self, arm: str, repeat: int, first: int, last: int) -> set[int]:
         """The positions in a range that this arm has completed."""
-        rows = self._read(
+        rows = self._rows(
             "SELECT position FROM trials WHERE position >= ? AND position < ? AND arm = ?"
             " AND repeat = ?",
             (first, last, arm, repeat),
@@ -224,44 +228,67 @@ class Journal:
 
     def progress(self) -> dict[str, tuple[int, int]]:
         """Per arm: how many trials are completed, and how many of them failed."""
-        rows = self._read("SELECT arm, count(*), sum(state != 'answered') FROM trials GROUP BY arm")
+        rows = self._rows("SELECT arm, count(*), sum(state != 'answered') FROM trials GROUP BY arm")
         return {arm: (count, failed) for arm, count, failed in rows}
 
     def spend(self) -> Spend:
         """What all calls used up; one that is under way or was lost counts with its reserve."""
-        row = self._read("SELECT count(*), total(tokens), total(money) FROM calls").fetchone()
+        row = self._one("SELECT count(*), total(tokens), total(money) FROM calls")
         return Spend(int(row[0]), int(row[1]), float(row[2]))
 
     def lost_calls(self) -> int:
         """How many calls were under way when a drill was killed."""
-        sql = "SELECT count(*) FROM calls WHERE state = 'lost'"
-        count: int = self._read(sql).fetchone()[0]
-        return count
+        return int(self._one("SELECT count(*) FROM calls WHERE state = 'lost'")[0])
 
     def trials(self) -> Iterator[Trial]:
         """Every completed trial, by case, then arm, then repeat."""
-        lost = set(self._read("SELECT position, arm, repeat FROM calls WHERE state = 'lost'"))
-        rows = self._read(
+        lost = set(self._rows("SELECT position, arm, repeat FROM calls WHERE state = 'lost'"))
+        rows = self._rows(
             "SELECT t.position, t.arm, t.repeat, t.state, e.edits, e.events, e.error, e.attempts,"
             " e.sent_ns, e.money FROM trials t JOIN exchanges e"
             " USING (position, arm, repeat) ORDER BY t.position, t.arm, t.repeat"
         )
         for position, arm, repeat, state, *columns in rows:
+            exchange = self._understood(exchange_of, columns)
             repeated = (position, arm, repeat) in lost
-            yield Trial(arm, position, repeat, state, exchange_of(columns), repeated)
+            yield Trial(arm, position, repeat, state, exchange, repeated)
 
     def busy(self) -> dict[str, tuple[int, float]]:
         """Per arm: trials and seconds of all its passes."""
-        rows = self._read("SELECT arm, sum(trials), sum(busy_ns) FROM passes GROUP BY arm")
+        rows = self._rows("SELECT arm, sum(trials), sum(busy_ns) FROM passes GROUP BY arm")
         return {arm: (trials, nanoseconds / 1e9) for arm, trials, nanoseconds in rows}
 
     # --- machinery ------------------------------------------------------------------------------
 
-    def _read(self, sql: str, parameters: tuple[Any, ...] = ()) -> sqlite3.Cursor:
+    def _rows(self, sql: str, parameters: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         try:
-            return self._reader.execute(sql, parameters)
-        except sqlite3.DatabaseError as error:
-            raise JournalError(f"is damaged: {error}", path=self.path) from error
+            for row in self._reader.execute(sql, parameters):  # noqa: UP028  # would close the cursor late
+                yield row
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise self._unreadable(error) from error
+
+    def _one(self, sql: str) -> tuple[Any, ...]:
+        (row,) = self._rows(sql)
+        return row
+
+    def _understood(self, read: Callable[..., T], *columns: Any) -> T:
+        """What a record says. We wrote it, so what is not understood was damaged since."""
+        try:
+            return read(*columns)
+        except (ValueError, TypeError, LookupError) as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> Exception:
+        # Python's own complaints have no code, and quote what they found: that may be anything.
+        if not hasattr(error, "sqlite_errorcode"):
+            return JournalError("is damaged: a record cannot be read", path=self.path)
+        if error.sqlite_errorcode & 0xFF in DISK:
+            return StorageFailed(f"the journal {self.path} cannot be read: {error}")
+        return JournalError(f"is damaged: {error}", path=self.path)
+
+
+def _case(case_id: str, operation: Operation, body: str, meta: str) -> Case:
+    return Case.of(case_id, operation, json.loads(body), json.loads(meta))
 
 
 def _check_file(path: Path) -> None:
@@ -277,7 +304,12 @@ def _check_file(path: Path) -> None:
                 message = f"has version {version}; this exitdrill reads version {VERSION}"
                 raise JournalError(message, path=path)
             found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    except sqlite3.DatabaseError as error:
-        raise JournalError(f"is damaged, or not a journal: {error}", path=path) from None
+            there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        reason = "it cannot be read" if isinstance(error, UnicodeDecodeError) else error
+        raise JournalError(f"is damaged, or not a journal: {reason}", path=path) from None
+    missing = set(re.findall(r"CREATE TABLE (\w+)", SCHEMA)) - there
+    if missing:
+        found = f"it has no table {min(missing)!r}"
     if found != "ok":
         raise JournalError(f"is damaged: {found}", path=path)

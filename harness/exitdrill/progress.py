@@ -69,7 +69,13 @@ class Terminal:
     def __init__(self, stream: IO[str] | None = None) -> None:
         from rich.console import Console
 
-        self._console = Console(file=stream or sys.stderr, highlight=False, soft_wrap=True)
+        class Unread(Console):
+            """Goes quiet where nobody reads it any more; rich would end the drill with code 1."""
+
+            def on_broken_pipe(self) -> None:
+                self.quiet = True
+
+        self._console = Unread(file=stream or sys.stderr, highlight=False, soft_wrap=True)
         self._arms: dict[str, _Arm] = {}
         self._spent = Spend()
         self._currency: str | None = None

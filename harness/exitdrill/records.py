@@ -114,7 +114,14 @@ def dump_events(events: Iterable[Event]) -> str:
 
 def load_events(text: str) -> tuple[Event, ...]:
     """The events that `dump_events` wrote."""
-    return tuple(_EVENT_TYPES[letter](*fields) for letter, *fields in json.loads(text))
+    return tuple(_event(letter, fields) for letter, *fields in json.loads(text))
+
+
+def _event(letter: str, values: list[Any]) -> Event:
+    if letter == "e":
+        at, index, vector = values
+        return backend.Embedding(at, index, tuple(vector))
+    return _EVENT_TYPES[letter](*values)
 
 
 def exchange_columns(exchange: Exchange) -> tuple[Any, ...]:

@@ -39,7 +39,12 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 class Model(BaseModel):
     """Strict: an unknown key is an error, a value is not mutated."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,  # it may be a key that somebody put in the wrong place
+    )
 
 
 class PriceSpec(Model):
@@ -102,7 +107,7 @@ class BackendSpec(Model):
     @field_validator("key_env")
     @classmethod
     def _is_a_name(cls, value: str | None) -> str | None:
-        if value is not None and (not VARIABLE.match(value) or SECRET.match(value)):
+        if value is not None and (not VARIABLE.fullmatch(value) or SECRET.match(value)):
             raise ValueError(
                 "must be the NAME of an environment variable (capitals, digits, _), not a key; "
                 "if this was a real key, treat it as leaked"
@@ -223,7 +228,8 @@ class ReplaySpec(Model):
 class Scenario(Model):
     """A workload, the backends it may run on, the app, the swap, the gates.
 
-    ``root`` is the folder that paths are relative to, and that they may not leave.
+    ``root`` is the folder that paths are relative to, and that they may not leave; ``source`` the
+    file that the scenario was read from.
     """
 
     name: Name
@@ -240,6 +246,7 @@ class Scenario(Model):
     budget: BudgetSpec | None = None
     replay: ReplaySpec = ReplaySpec()
     root: Path = Field(default=Path(), exclude=True)
+    source: Path | None = Field(default=None, exclude=True)
 
     @property
     def arms(self) -> list[str]:
@@ -265,27 +272,32 @@ def load(folder: Path | str) -> Scenario:
     """
     path = Path(folder)
     known = builtin.scenarios()
-    if not path.exists() and str(folder) in known:
+    # os.path: unlike pathlib's, it says of a name that is too long that it is not there.
+    if not os.path.exists(path) and str(folder) in known:
         path = known[str(folder)]
-    if not path.exists():
+    if not os.path.exists(path):
         names = ", ".join(known) or "none"
         raise ScenarioError(
             f"no such folder, and no built-in scenario of that name ({names})", path=path
         )
     file = path / builtin.FILE if path.is_dir() else path
     text, content = tomlfile.read_toml(file)
-    if "root" in content:
-        raise ScenarioError(
-            tomlfile.unknown_key("root", [n for n in Scenario.model_fields if n != "root"]),
-            path=file,
-            line=tomlfile.line_of(text, ["root"]),
-            key="root",
-        )
-    content.setdefault(
-        "name", re.sub(r"[^A-Za-z0-9_-]", "-", file.resolve().parent.name) or "drill"
-    )
+    for key in ("root", "source"):
+        if key in content:
+            raise ScenarioError(
+                tomlfile.unknown_key(key, tomlfile.keys_of(Scenario)),
+                path=file,
+                line=tomlfile.line_of(text, [key]),
+                key=key,
+            )
+    root = file.resolve().parent
+    content.setdefault("name", _name_of(root))
     scenario = tomlfile.validate(Scenario, content, file, text)
-    return scenario.model_copy(update={"root": file.resolve().parent})
+    return scenario.model_copy(update={"root": root, "source": file})
+
+
+def _name_of(folder: Path) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]", "-", folder.name).strip("-_")[:64] or "drill"
 
 
 def check(scenario: Scenario) -> Drillable:
@@ -296,11 +308,10 @@ def check(scenario: Scenario) -> Drillable:
     try:
         return _check(scenario)
     except (ScenarioError, AdapterError) as error:
-        if error.path is None and error.key and (scenario.root / builtin.FILE).is_file():
-            error.path = scenario.root / builtin.FILE
-            error.line = tomlfile.line_of(
-                error.path.read_text(), re.findall(r"[^.\[\]]+", error.key)
-            )
+        if error.path is None and error.key and scenario.source is not None:
+            text, _ = tomlfile.read_toml(scenario.source)
+            error.path = scenario.source
+            error.line = tomlfile.line_of(text, tomlfile.undotted(error.key))
         raise
 
 
@@ -387,7 +398,7 @@ def _check_gates(scenario: Scenario) -> None:
         problem = gate_problem(gate)
         if problem:
             raise ScenarioError(problem, key=f"gates[{number}].measure")
-        if titles.count(gate.title) > 1:
+        if titles.index(gate.title) < number:
             raise ScenarioError("two gates have this name", key=f"gates[{number}].name")
 
 
@@ -395,7 +406,7 @@ def _checker(
     scenario: Scenario, name: str, spec: CheckerSpec | Callable[..., bool]
 ) -> checkers.Checker:
     if not isinstance(spec, CheckerSpec):
-        return spec
+        return checkers.guarded(spec, name)
     key = f"checkers.{name}"
     settings = _settings(scenario, name, spec)
     known = checkers.settings_of(spec.type)
@@ -415,7 +426,7 @@ def _checker(
 
 
 def _settings(scenario: Scenario, name: str, spec: CheckerSpec) -> dict[str, Any]:
-    settings = spec.model_dump(exclude_none=True, exclude={"type"}, by_alias=True)
+    settings = spec.model_dump(mode="json", exclude_none=True, exclude={"type"}, by_alias=True)
     if "path" in settings:
         settings["path"] = inside(scenario.root, settings["path"], f"checkers.{name}.path")
     return settings
@@ -438,7 +449,7 @@ def _workload(scenario: Scenario) -> Workload:
         raise ScenarioError("no such checker is declared", key="workload.checker")
     requests = inside(scenario.root, spec.requests, "workload.requests")
     meta_name = spec.meta or "meta.jsonl"
-    if spec.meta is None and not (scenario.root / meta_name).exists():
+    if spec.meta is None and not os.path.lexists(scenario.root / meta_name):
         return open_workload(requests, None, scenario.checkers.keys(), spec.checker)
     meta = inside(scenario.root, meta_name, "workload.meta")
     return open_workload(requests, meta, scenario.checkers.keys(), spec.checker)

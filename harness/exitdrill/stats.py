@@ -21,6 +21,7 @@ class TooFewSamples(ValueError):
     def __init__(self, needed: int, n: int) -> None:
         super().__init__(f"needs at least {needed} samples, has {n}")
         self.needed = needed
+        self.n = n
 
 
 def tango_interval(b: float, c: float, n: int, confidence: float = 0.95) -> Interval:
@@ -79,11 +80,15 @@ def percentile(samples: Floats, q: float) -> float:
     return float(ordered[max(math.ceil(q * len(ordered) - 1e-9), 1) - 1])
 
 
-def percentile_interval(samples: Floats, q: float, confidence: float = 0.95) -> Interval:
+def percentile_interval(
+    samples: Floats, q: float, confidence: float = 0.95, independent: int | None = None
+) -> Interval:
     """The interval of a percentile by order statistics: which ranks of a Bin(n, q) hold it.
 
     Free of any assumption on the shape of the distribution. Source: David & Nagaraja, *Order
-    Statistics*, 3rd ed., 7.1. With n=200 and q=0.95 these are the ranks 184 and 197.
+    Statistics*, 3rd ed., 7.1. With n=200 and q=0.95 these are the ranks 184 and 197. Where samples
+    come in groups that may be alike (repeats of a case), ``independent`` says how many groups:
+    the ranks are those of so many samples, spread over all.
 
     Raises `TooFewSamples` where no rank is sure enough (two-sided 95 %: 72 samples for p95, 368
     for p99).
@@ -91,14 +96,16 @@ def percentile_interval(samples: Floats, q: float, confidence: float = 0.95) -> 
     from scipy.stats import binom
 
     ordered = np.sort(np.asarray(samples, dtype=float))
-    n = len(ordered)
+    n = len(ordered) if independent is None else independent
     tail = (1 - confidence) / 2
     needed = math.ceil(math.log(tail) / math.log(max(q, 1 - q)))
     if n < needed:
         raise TooFewSamples(needed, n)
-    low = int(binom.ppf(tail, n, q))  # P(X < low) <= tail
-    high = int(binom.ppf(1 - tail, n, q)) + 1
-    return float(ordered[max(low, 1) - 1]), float(ordered[min(high, n) - 1])
+    low = max(int(binom.ppf(tail, n, q)), 1)  # P(X < low) <= tail
+    high = min(int(binom.ppf(1 - tail, n, q)) + 1, n)
+    first = (low - 1) * len(ordered) // n  # without groups: low - 1
+    last = -(-high * len(ordered) // n) - 1  # without groups: high - 1
+    return float(ordered[first]), float(ordered[last])
 
 
 def mean_interval(differences: Floats, confidence: float = 0.95) -> Interval:

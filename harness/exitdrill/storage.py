@@ -35,13 +35,14 @@ class Writer:
         self._path = path
         self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._failed: StorageFailed | None = None
+        self._closed = False
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
     def now(self, write: Write) -> Any:
         """Run a write and wait for its commit; returns what it returned."""
         work = _Work(write)
-        self._queue.put(work)
+        self._submit(work)
         work.done.wait()
         return work.outcome()
 
@@ -50,14 +51,20 @@ class Writer:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
         work = _Work(write, lambda: loop.call_soon_threadsafe(_wake, future))
-        self._queue.put(work)
+        self._submit(work)
         await future
         return work.outcome()
 
     def close(self) -> None:
         """Write what waits, and end. Safe to call twice."""
+        self._closed = True
         self._queue.put(None)
         self._thread.join()
+
+    def _submit(self, work: _Work) -> None:
+        if self._closed:  # nobody would ever answer
+            raise StorageFailed(f"the journal {self._path} is closed")
+        self._queue.put(work)
 
     def _run(self) -> None:
         connection: sqlite3.Connection | None = None
@@ -81,20 +88,27 @@ class Writer:
         return group, True
 
     def _commit(self, connection: sqlite3.Connection | None, group: list[_Work]) -> None:
+        error = self._failed or self._try(connection, group)
+        if error and error is not self._failed and len(group) > 1:
+            for work in group:  # one of them is at fault, and only that one shall pay
+                self._commit(connection, [work])
+            return
+        for work in group:
+            work.error = error
+            work.finish()
+
+    def _try(self, connection: sqlite3.Connection | None, group: list[_Work]) -> Exception | None:
+        """Commit a group; returns what kept it from that. `_failed` is set if it was the file."""
+        assert connection is not None, "without a connection we have failed already"
         try:
-            if self._failed is not None or connection is None:
-                raise self._failed or StorageFailed("the journal is closed")
             connection.execute("BEGIN IMMEDIATE")
             for work in group:
                 work.result = work.write(connection)
             connection.execute("COMMIT")
         except Exception as error:
             _rollback(connection)
-            reason = self._fail(error) if isinstance(error, sqlite3.Error | OSError) else error
-            for work in group:
-                work.error = reason
-        for work in group:
-            work.finish()
+            return self._fail(error) if isinstance(error, sqlite3.Error | OSError) else error
+        return None
 
     def _fail(self, error: Exception) -> StorageFailed:
         self._failed = StorageFailed(f"the journal {self._path} cannot be written: {error}")
@@ -128,6 +142,6 @@ def _wake(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def _rollback(connection: sqlite3.Connection | None) -> None:
-    with contextlib.suppress(sqlite3.Error, AttributeError):
-        connection.execute("ROLLBACK")  # type: ignore[union-attr]  # None is suppressed
+def _rollback(connection: sqlite3.Connection) -> None:
+    with contextlib.suppress(sqlite3.Error):
+        connection.execute("ROLLBACK")

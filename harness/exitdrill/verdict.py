@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
 from exitdrill.measures import BY_NAME
 from exitdrill.measures.base import Measure, Pair, Row
+from exitdrill.sentences import Figures, amount, compared, counted, limited
 from exitdrill.stats import Interval
 
 GateStatus = Literal["pass", "fail", "open"]
@@ -97,6 +98,14 @@ class _Test:
         if self.sampled:
             return value, row.own
         return value, None if value is None else (value, value)
+
+    def noise(self, alpha: float) -> Row:
+        """A/A: the row of the incumbent against itself."""
+        return self.measure.row(self.pair.at(1 - 2 * alpha).noise_pair())
+
+    def kept(self, value: float) -> bool:
+        """Whether a value keeps its limit, which may be reached; sums of money are rounded."""
+        return self.sign * (value - self.bound) >= -1e-9 * abs(self.bound)
 
     def good(self, interval: Interval) -> bool:
         """Whether all of the interval is on the good side."""
@@ -178,51 +187,47 @@ def _failed(tests: Sequence[_Test], alpha: float) -> set[int]:
 
 
 def _is_bad(test: _Test, alpha: float) -> bool:
-    _, interval = test.compared(test.row(alpha))
+    value, interval = test.compared(test.row(alpha))
+    if not test.sampled:
+        return value is not None and not test.kept(value)
     return interval is not None and not any(map(math.isnan, interval)) and test.bad(interval)
 
 
 def _gate(test: _Test, failed: bool, alpha: float) -> Gate:
     row = test.row(alpha)
-    value, interval = test.compared(row)
-    unit = row.unit or test.measure.unit
-    gate = Gate(
+    value, _ = test.compared(row)
+    status, reason = _judged(test, row, failed, alpha)
+    return Gate(
         name=test.spec["name"],
         measure=test.measure.name,
-        unit=unit,
+        unit=row.unit or test.measure.unit,
         kind=_kind(test),
         better=test.measure.better,
         margin=test.margin,
         estimate=value,
         interval=row.interval if test.relative else None,
         n=row.n,
-        status="open",
-        reason="",
+        status=status,
+        reason=reason,
     )
-    obstacle = _obstacle(test, row, value, interval, alpha)
-    if failed and _missing(test) is None:
-        return replace(gate, status="fail", reason=_sentence(test, gate, interval))
+
+
+def _judged(test: _Test, row: Row, failed: bool, alpha: float) -> tuple[GateStatus, str]:
+    """A gate's status with its reason. What makes its numbers worthless comes first."""
+    value, interval = test.compared(row)
+    noise = test.noise(alpha) if test.relative else None
+    obstacle = _missing(test) or _half_measured(test) or _fails_itself(test, noise)
     if obstacle:
-        return replace(gate, reason=obstacle)
-    if interval is not None and (test.good(interval) or _meets_cap(test, value)):
-        return replace(gate, status="pass", reason=_sentence(test, gate, interval))
-    return replace(gate, reason=_sentence(test, gate, interval))
-
-
-def _meets_cap(test: _Test, value: float | None) -> bool:
-    return not test.sampled and value is not None and test.sign * (value - test.bound) >= 0
-
-
-def _obstacle(
-    test: _Test, row: Row, value: float | None, interval: Interval | None, alpha: float
-) -> str | None:
-    """Why a gate has to stay open whatever its numbers say."""
+        return "open", obstacle
+    if failed:
+        return "fail", _sentence(test, row, "fail")
     if value is None or interval is None:
-        return row.note or "not measured"
-    missing = _missing(test)
-    if missing or not test.relative:
-        return missing
-    return _blunt(test, alpha)
+        return "open", row.note or "not measured"
+    if noise is not None and (too_blunt := _blunt(test, noise)):
+        return "open", too_blunt
+    if test.good(interval) if test.sampled else test.kept(value):
+        return "pass", _sentence(test, row, "pass")
+    return "open", _sentence(test, row, "open")
 
 
 def _missing(test: _Test) -> str | None:
@@ -236,49 +241,53 @@ def _missing(test: _Test) -> str | None:
     return None
 
 
-def _blunt(test: _Test, alpha: float) -> str | None:
-    """A/A: an incumbent that fails the gate against itself cannot be compared this finely."""
-    row = test.measure.row(test.pair.at(1 - 2 * alpha).noise_pair())
-    if row.interval is None:
+def _half_measured(test: _Test) -> str | None:
+    """Trials that count on one arm only: what is left out may be what is bad."""
+    if not test.measure.strict:
+        return None
+    name = test.measure.reads
+    ours, theirs = test.pair.incumbent.columns[name], test.pair.candidate.columns[name]
+    count = int(np.count_nonzero(np.isnan(ours) != np.isnan(theirs)))
+    if not count:
+        return None
+    return f"{count} of {test.planned} pairs of answers could be judged on one side only"
+
+
+def _fails_itself(test: _Test, noise: Row | None) -> str | None:
+    """A/A: an incumbent that fails the gate against itself is no measure of anything."""
+    if noise is None or noise.interval is None or not test.bad(noise.interval):
+        return None
+    return "the incumbent fails this gate against itself: the instrument is too blunt"
+
+
+def _blunt(test: _Test, noise: Row) -> str | None:
+    """A/A: an incumbent that differs that much from itself cannot be compared this finely."""
+    if noise.interval is None:
         return "the incumbent's own noise could not be measured"
-    if test.bad(row.interval):
-        return "the incumbent fails this gate against itself: the instrument is too blunt"
-    half = (row.interval[1] - row.interval[0]) / 2
-    if half > test.margin:
-        shown = _show(test.measure.unit, half)
-        return (
-            f"the incumbent's own noise (±{shown}) exceeds the margin: the instrument is too blunt"
-        )
-    return None
+    half = (noise.interval[1] - noise.interval[0]) / 2
+    if half <= test.margin:
+        return None
+    unit = test.measure.unit
+    return (
+        f"the incumbent is known only to ±{amount(unit, half)} against itself, and the margin is "
+        f"{amount(unit, test.margin)}: the instrument is too blunt"
+    )
 
 
-def _sentence(test: _Test, gate: Gate, interval: Interval | None) -> str:
+def _sentence(test: _Test, row: Row, status: GateStatus) -> str:
     """What the gate's numbers mean, in plain words."""
-    unit = gate.unit
-
-    def show(value: float | None) -> str:
-        return _show(unit, value)
-
+    value, interval = test.compared(row)
+    unit = row.unit or test.measure.unit
+    if value is None or interval is None:
+        return f"too many requests failed, which counts as a missed deadline ({row.note})"
     if not test.sampled:
-        word = "within" if _meets_cap(test, gate.estimate) else "beyond"
-        return f"{show(gate.estimate)}, {word} the limit of {show(gate.margin)}"
-    low, high = interval or (math.nan, math.nan)
-    between = f"between {show(low)} and {show(high)}"
-    worst = low if test.sign > 0 else high
-    allowed = f"{'at least' if test.sign > 0 else 'at most'} {show(test.bound)}"
-    against = " against the incumbent" if test.relative else ""
-    return f"{show(gate.estimate)}{against} ({between}); at worst {show(worst)}, allowed {allowed}"
+        return counted(value, test.margin, unit, kept=test.kept(value))
+    measure = test.measure
+    figures = Figures(value, interval, test.margin, unit, measure.better, measure.things)
+    return (compared if test.relative else limited)(figures, status)
 
 
 def _kind(test: _Test) -> GateKind:
     if not test.relative:
         return "cap"
     return "non_inferiority" if test.sign > 0 else "bound"
-
-
-def _show(unit: str, value: float | None) -> str:
-    if value is None:
-        return "not measured"
-    if unit == "share":
-        return f"{value * 100:+.1f} points" if value < 0 else f"{value * 100:.1f} points"
-    return f"{value:.3g} {unit}"

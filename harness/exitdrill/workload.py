@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
+from types import UnionType
 from typing import Any, BinaryIO, Protocol
 
 from exitdrill import strictjson
@@ -227,17 +228,18 @@ def _chat_problem(body: Mapping[str, Any]) -> str | None:
 def _limit_problem(body: Mapping[str, Any]) -> str | None:
     for key in OUTPUT_LIMITS:
         value = body.get(key)
-        if value is not None and not (_is_number(value, int) and 1 <= value <= MOST_TOKENS):
+        if value is not None and not (_is_a(int, value) and 1 <= value <= MOST_TOKENS):
             return f"body.{key} must be a whole number from 1 to {MOST_TOKENS:,}"
     return None
 
 
-def _is_number(value: object, kind: type) -> bool:
+def _is_a(kind: type | UnionType, value: object) -> bool:
+    """As `isinstance`, except that true is not a number."""
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def _is_plain(case: Case) -> bool:
-    """Whether all of a case can be written as JSON, and read again as the same."""
+    """Whether all of a case can be written as JSON, and read again."""
     row = [case.id, dict(case.request.body), case.meta()]
     try:
         strictjson.loads(json.dumps(row))
@@ -311,9 +313,7 @@ def _meta_problem(
         ("arrival", int | float, "seconds"),
         ("tags", list, "a list of texts"),
     ):
-        if row.get(key) is not None and (
-            not isinstance(row[key], kind) or isinstance(row[key], bool)
-        ):
+        if row.get(key) is not None and not _is_a(kind, row[key]):
             return key, f"must be {what}"
     if not 0 <= (row.get("arrival") or 0) <= LATEST_ARRIVAL:
         return "arrival", "must be at least 0 seconds, and at most a year"

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import queue
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -16,6 +18,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from transformers.utils.chat_parsing import ResponseParser
 
 from exitdrill.backend import (
     Backend,
@@ -31,13 +34,15 @@ from exitdrill.backend import (
     fold,
 )
 from exitdrill.errors import BackendError
-from exitdrill_adapters.local import model
-from exitdrill_adapters.local.jobs import Inbox, Job
-from exitdrill_adapters.local.model import Model
-from exitdrill_adapters.local.prompts import Prompter
-from exitdrill_adapters.local.settings import LocalOptions
-from exitdrill_adapters.local.static import StaticBatches
-from exitdrill_adapters.transformers import TransformersBackend
+from exitdrill_adapters.transformers import model
+from exitdrill_adapters.transformers.backend import TransformersBackend
+from exitdrill_adapters.transformers.continuous import ContinuousBatches
+from exitdrill_adapters.transformers.jobs import Inbox, Job
+from exitdrill_adapters.transformers.model import Model
+from exitdrill_adapters.transformers.prompts import Prompt, Prompter
+from exitdrill_adapters.transformers.sequence import Sequence as Answer
+from exitdrill_adapters.transformers.settings import LocalOptions
+from exitdrill_adapters.transformers.static import StaticBatches
 
 from . import tiny_models
 
@@ -393,7 +398,7 @@ async def test_a_noisy_child_that_is_killed_in_mid_request(
         assert description.details["context"] == 400
         assert description.details["dtype"] == "bfloat16"
         reply = await answer(made, {"prompt": "fox"})
-        assert (reply.finish_raw, reply.output_tokens) == ("context", 399)
+        assert (reply.finish_raw, reply.output_tokens) == ("context", 398)
         stream = made.stream(made.prepare(Request("completion", {"prompt": "fox"})))
         while not isinstance(await anext(stream), Text):
             pass
@@ -416,7 +421,7 @@ def noise():
         print("{stray", flush=True)
         print('{"id": 1}', file=sys.stderr, flush=True)
         time.sleep(0.002)
-if "exitdrill_adapters.local.worker" in sys.orig_argv:
+if "exitdrill_adapters.transformers.worker" in sys.orig_argv:
     threading.Thread(target=noise, daemon=True).start()
 """
 
@@ -424,13 +429,13 @@ if "exitdrill_adapters.local.worker" in sys.orig_argv:
 PARENT = """
 import asyncio, sys
 from exitdrill.backend import BackendConfig, Request
-from exitdrill_adapters.local import model
-from exitdrill_adapters.local.jobs import Inbox, Job
-from exitdrill_adapters.local.model import Model
-from exitdrill_adapters.local.prompts import Prompter
-from exitdrill_adapters.local.settings import LocalOptions
-from exitdrill_adapters.local.static import StaticBatches
-from exitdrill_adapters.transformers import TransformersBackend
+from exitdrill_adapters.transformers import model
+from exitdrill_adapters.transformers.jobs import Inbox, Job
+from exitdrill_adapters.transformers.model import Model
+from exitdrill_adapters.transformers.prompts import Prompter
+from exitdrill_adapters.transformers.settings import LocalOptions
+from exitdrill_adapters.transformers.static import StaticBatches
+from exitdrill_adapters.transformers.backend import TransformersBackend
 
 async def main():
     made = TransformersBackend(BackendConfig("t", "transformers", sys.argv[1]))
@@ -476,8 +481,10 @@ async def test_weights_that_do_not_load(folder: Callable[[str], Path], tmp_path:
 
 
 def test_a_worker_ends_when_its_pipe_closes() -> None:
-    command = [sys.executable, "-P", "-m", "exitdrill_adapters.local.worker"]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=30)
+    command = [sys.executable, "-P", "-m", "exitdrill_adapters.transformers.worker"]
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False
+    )
     assert (done.returncode, done.stdout) == (1, b"")
 
 
@@ -511,6 +518,68 @@ def test_a_batch_that_fails_is_tried_one_by_one(
     assert [messages[-1]["e"] for messages in sent.values()] == ["error", "Finish", "Finish"]
     assert sent[0][-1]["kind"] == "crashed"
     assert "not enough memory" in sent[0][-1]["message"]
+
+
+def test_a_manager_that_fails_fails_every_request(
+    folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = model.load(folder("mistral"), LocalOptions(threads=1, batching="continuous"))
+    inbox, sent = Inbox(-1), queue.Queue[dict[str, Any]]()
+
+    def send(messages: list[dict[str, Any]]) -> None:
+        for message in messages:
+            sent.put(message)
+
+    batches = ContinuousBatches(loaded, inbox, send)
+    batches.warm_up()
+
+    def fail() -> None:
+        raise RuntimeError("no such kernel")
+
+    monkeypatch.setattr(batches._manager, "_generation_step", fail)
+    thread = threading.Thread(target=batches.run)
+    thread.start()
+    for number in (1, 2):
+        job = Job(number, 0, {"operation": "completion", "prompt": [5], "max_tokens": 2})
+        inbox.queue.put(job)
+        message = sent.get(timeout=20)
+        assert (message["r"], message["e"], message["kind"]) == (number, "error", "server")
+        assert "no such kernel" in message["message"]
+    inbox.queue.put(None)
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+@pytest.mark.parametrize(
+    ("said", "text", "calls", "finish", "raw"),
+    [
+        ("plain", "plain", 0, "stop", "eos"),
+        ('[CALL]{"name": "f"}[/CALL][CALL]{"name": "g"}[/CALL]', "", 2, "tool_calls", "eos"),
+        ("Hm [CALL]{bad}[/CALL] and", "Hm {bad}[/CALL] and", 0, "stop", "malformed_tool_call"),
+        ("Hm [CALL]{bad", "Hm {bad", 0, "stop", "malformed_tool_call"),
+        ("[CALL]3[/CALL]", "", 0, "stop", "eos"),
+        ("a<think>b</think>cSTO", "acSTO", 0, "stop", "eos"),
+        ("aSTOPb", "a", 0, "stop", "stop_string"),
+    ],
+)
+def test_structured_answers(said: str, text: str, calls: int, finish: str, raw: str) -> None:
+    parser = ResponseParser(dict(tiny_models.RESPONSE_TEMPLATE), prefix="<|assistant|>")
+    job = Job(1, 0, {"stop": ["STOP"]})
+    end = 0
+    made = Answer(
+        job,
+        Prompt([9], "", 99, False),
+        frozenset({end}),
+        lambda ids: "".join(map(chr, ids)),
+        parser,
+    )
+    seen: list[Event] = []
+    for token in [*map(ord, said), end]:
+        if not made.done:
+            seen += made.push(token, 1)
+    reply = fold(seen)
+    assert (reply.text, len(reply.tool_calls)) == (text, calls)
+    assert (reply.finish, reply.finish_raw) == (finish, raw)
 
 
 def test_positions_from_a_table_are_not_overrun(tmp_path: Path) -> None:

@@ -26,9 +26,9 @@ from exitdrill.backend import (
     Usage,
 )
 from exitdrill.errors import AdapterError, BackendError, ScenarioError
-from exitdrill_adapters.local import wire
-from exitdrill_adapters.local.text import Detokeniser, Piece, StopScanner
-from exitdrill_adapters.transformers import TransformersBackend
+from exitdrill_adapters.transformers import wire
+from exitdrill_adapters.transformers.backend import TransformersBackend
+from exitdrill_adapters.transformers.text import Detokeniser, Piece, StopScanner
 
 USER = {"messages": [{"role": "user", "content": "hi"}]}
 TOOLS = [{"type": "function", "function": {"name": "add"}}]

@@ -223,7 +223,7 @@ def timeless(report: dict[str, Any]) -> dict[str, Any]:
     return report
 
 
-# --- drills to be killed ------------------------------------------------------------------------
+# --- drills to be killed --------------------------------------------------------------------------
 
 
 def killable(asked: Path, count: int = 48, seconds: float = 0.004) -> Scenario:
@@ -311,18 +311,23 @@ class DrillServer:
 def _serve() -> None:
     with tempfile.TemporaryDirectory() as folder:  # imports whatever a drill imports
         run(killable(Path(folder) / "asked", 2), out=Path(folder) / "drill")
-    print(json.dumps({"ready": True}), flush=True)
+    _tell(ready=True)
     for line in _lines():
         order = json.loads(line)
         errors = Path(order["folder"]).with_suffix(".errors")
         pid = os.fork()
         if pid == 0:
             os._exit(_forked(order, errors))
-        print(json.dumps({"pid": pid}), flush=True)
+        _tell(pid=pid)
         sys.stdin.readline()
         _, status = os.waitpid(pid, 0)
         error = errors.read_text() if errors.exists() else ""
-        print(json.dumps({"code": os.waitstatus_to_exitcode(status), "error": error}), flush=True)
+        _tell(code=os.waitstatus_to_exitcode(status), error=error)
+
+
+def _tell(**facts: Any) -> None:
+    sys.stdout.write(json.dumps(facts) + "\n")
+    sys.stdout.flush()
 
 
 def _lines() -> Iterator[str]:

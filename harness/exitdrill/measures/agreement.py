@@ -7,7 +7,7 @@ from typing import Any
 from exitdrill.backend import Reply
 from exitdrill.checkers import parse_json, same_json
 from exitdrill.measures.base import NAN, Measure, TrialView
-from exitdrill.measures.shares import mean_row, share_row
+from exitdrill.measures.shares import disagreement, share_row
 
 
 def exact_agreement(view: TrialView) -> float:
@@ -59,7 +59,7 @@ MEASURES = (
         "share",
         "drift",
         "higher",
-        share_row("exact_agreement"),
+        share_row("exact_agreement", disagreement),
         exact_agreement,
     ),
     Measure(
@@ -68,7 +68,7 @@ MEASURES = (
         "share",
         "drift",
         "higher",
-        mean_row("field_agreement"),
+        share_row("field_agreement", disagreement),
         field_agreement,
     ),
 )

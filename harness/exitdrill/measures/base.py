@@ -109,7 +109,9 @@ Column = Callable[[TrialView], float]
 class Measure:
     """A named measure. ``better`` says which direction is good; a gate needs to know.
 
-    ``unit`` may be overridden by a row (money has its currency there).
+    ``unit`` may be overridden by a row (money has its currency there). ``things`` is what is
+    counted, in the plural, for a gate's sentence. With ``strict`` a gate stays open where a trial
+    was measured on one arm and not on the other: what is left out may be what is bad.
     """
 
     name: str
@@ -120,6 +122,8 @@ class Measure:
     row: Callable[[Pair], Row]
     column: Column | None = None
     column_name: str | None = None
+    things: str = ""
+    strict: bool = False
 
     @property
     def reads(self) -> str:

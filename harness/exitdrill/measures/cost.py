@@ -33,30 +33,49 @@ def cost_row(pair: Pair) -> Row:
     incumbent, candidate = per_thousand(pair.incumbent), per_thousand(pair.candidate)
     ours, theirs = _currency(pair.incumbent), _currency(pair.candidate)
     if candidate is None:
-        why = "no usage was reported" if theirs else "the scenario gives no price"
+        why = _unknown(pair.candidate)
         return Row(incumbent=incumbent, note=f"not measured: {why}", unit=_unit(ours or theirs))
     same = incumbent is not None and ours == theirs
     return Row(
         incumbent=incumbent if same else None,
         candidate=candidate,
         estimate=candidate - incumbent if same and incumbent is not None else None,
-        n=pair.candidate.busy_trials,
+        n=_counted(pair.candidate),
         note=f"candidate: {_basis(pair.candidate)}; incumbent: {_basis(pair.incumbent)}",
         unit=_unit(theirs),
     )
 
 
 def per_thousand(arm: ArmFacts) -> float | None:
-    """Money per 1,000 requests, or None where it is not known."""
-    if arm.price is None:
+    """Money per 1,000 requests, or None where it is not known, be it of a single answer."""
+    if _unknown(arm) or arm.price is None:
         return None
-    if arm.price.get("per_hour") is not None:
-        if not arm.busy_trials:
-            return None
+    if _hourly(arm):
         hours = arm.busy_seconds / SECONDS_PER_HOUR
         return float(arm.price["per_hour"]) * hours / arm.busy_trials * 1000
-    column = arm.columns["money"]
-    return None if np.isnan(column).all() else float(np.nanmean(column)) * 1000
+    return float(np.nanmean(arm.columns["money"])) * 1000
+
+
+def _unknown(arm: ArmFacts) -> str | None:
+    """Why an arm's cost is not known."""
+    if arm.price is None:
+        return "the scenario gives no price"
+    if _hourly(arm):
+        return None if arm.busy_trials else "no request was made"
+    answers = int(np.nansum(arm.columns["answered"]))
+    without = answers - _counted(arm)
+    if not answers:
+        return "there was no answer"
+    return f"{without} of {answers} answers came without usage" if without else None
+
+
+def _counted(arm: ArmFacts) -> int:
+    """How many requests the cost is made from."""
+    return arm.busy_trials if _hourly(arm) else int((~np.isnan(arm.columns["money"])).sum())
+
+
+def _hourly(arm: ArmFacts) -> bool:
+    return arm.price is not None and arm.price.get("per_hour") is not None
 
 
 def tokens_row(column: str) -> Callable[[Pair], Row]:
@@ -85,7 +104,7 @@ def _basis(arm: ArmFacts) -> str:
     if arm.price is None:
         return "no price"
     where = f"{arm.price['source']}, {arm.price['date']}"
-    if arm.price.get("per_hour") is not None:
+    if _hourly(arm):
         rate = arm.busy_trials / arm.busy_seconds if arm.busy_seconds else 0.0
         return (
             f"{arm.price['per_hour']:g} {arm.price['currency']} per hour at the measured "

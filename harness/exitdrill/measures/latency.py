@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -24,7 +24,9 @@ def ttft(view: TrialView) -> float:
 def tpot(view: TrialView) -> float:
     """Seconds per output token after the first; NaN for fewer than two tokens."""
     reply = view.reply
-    if view.failed or reply.first_at is None or reply.last_at is None:
+    if view.failed:
+        return math.inf
+    if reply.first_at is None or reply.last_at is None:
         return NAN
     if reply.output_tokens is None or reply.output_tokens < 2:
         return NAN
@@ -48,41 +50,51 @@ def queued(view: TrialView) -> float:
 def percentile_row(column: str, q: float, formula: str) -> Callable[[Pair], Row]:
     """A row of a percentile over all trials.
 
-    The interval of the difference takes the worst of both arms' order-statistic intervals, each at
-    half the error, which is conservative.
+    Repeats of a case may be alike, so the intervals are as wide as those of so many cases. That of
+    the difference takes the worst of both arms' order-statistic intervals, each at half the error,
+    which is conservative; where an arm misses too many deadlines its end is infinite.
     """
 
     def row(pair: Pair) -> Row:
         left, right = _samples(pair.incumbent, column), _samples(pair.candidate, column)
-        if not len(left) or not len(right):
+        if not len(left) or not len(right) or not np.isfinite([*left, *right]).any():
             return Row(note="not measured: no trial has this time")
         incumbent, candidate = percentile(left, q), percentile(right, q)
         both = math.isfinite(incumbent) and math.isfinite(candidate)
         inner = 1 - (1 - pair.confidence) / 2
-        ours, theirs = _interval(left, q, inner), _interval(right, q, inner)
-        interval = None
-        if ours and theirs and all(map(math.isfinite, (*ours, *theirs))):
-            interval = (theirs[0] - ours[1], theirs[1] - ours[0])
+        notes = [formula, *_missed(left, right, q)]
+        interval = own = None
+        try:
+            own = _interval(pair.candidate, column, q, pair.confidence)
+            theirs = _interval(pair.candidate, column, q, inner)
+            interval = _difference(theirs, _interval(pair.incumbent, column, q, inner))
+        except TooFewSamples as few:
+            notes.insert(0, f"no interval: {few.n} cases are too few, it takes {few.needed}")
         return Row(
             incumbent=finite(incumbent),
             candidate=finite(candidate),
             estimate=candidate - incumbent if both else None,
             interval=interval,
-            own=_interval(right, q, pair.confidence),
+            own=own,
             n=min(len(left), len(right)),
             noise=_noise(pair.incumbent, column, q),
-            note=_note(formula, left, right, q),
+            note="; ".join(notes),
         )
 
     return row
 
 
-def _note(formula: str, left: Array, right: Array, q: float) -> str:
+def _difference(theirs: Interval, ours: Interval) -> Interval | None:
+    """The ends of theirs − ours; None where both are infinite, so that nobody can say."""
+    low, high = theirs[0] - ours[1], theirs[1] - ours[0]
+    return None if math.isnan(low) or math.isnan(high) else (low, high)
+
+
+def _missed(left: Array, right: Array, q: float) -> Iterator[str]:
     for who, samples in (("incumbent", left), ("candidate", right)):
         missed = int(np.isinf(samples).sum())
         if missed > (1 - q) * len(samples):
-            return f"{formula}; {missed} of {len(samples)} of the {who} failed: a missed deadline"
-    return formula
+            yield f"{missed} of {len(samples)} of the {who} failed: a missed deadline"
 
 
 def _samples(arm: ArmFacts, column: str) -> Array:
@@ -90,11 +102,9 @@ def _samples(arm: ArmFacts, column: str) -> Array:
     return values[~np.isnan(values)]
 
 
-def _interval(samples: Array, q: float, confidence: float) -> Interval | None:
-    try:
-        return percentile_interval(samples, q, confidence)
-    except TooFewSamples:
-        return None
+def _interval(arm: ArmFacts, column: str, q: float, confidence: float) -> Interval:
+    cases = int((~np.isnan(arm.columns[column])).any(axis=1).sum())
+    return percentile_interval(_samples(arm, column), q, confidence, independent=cases)
 
 
 def _noise(arm: ArmFacts, column: str, q: float) -> float | None:

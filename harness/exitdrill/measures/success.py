@@ -25,7 +25,17 @@ def answered(view: TrialView) -> float:
 
 
 MEASURES = (
-    Measure("success", "right answers", "share", "drift", "higher", share_row("success"), success),
+    Measure(
+        "success",
+        "right answers",
+        "share",
+        "drift",
+        "higher",
+        share_row("success"),
+        success,
+        things="right answers",
+        strict=True,
+    ),
     Measure(
         "answered",
         "answered without an error",
@@ -34,5 +44,6 @@ MEASURES = (
         "higher",
         share_row("answered"),
         answered,
+        things="answers without an error",
     ),
 )

@@ -52,6 +52,37 @@ _FILLERS = {
         "der die das den ein eine mein meine mit von und oder zu in auf als bei alle mehr andere"
     ).split(),
 }
+# What tells a customer or a reference from other names and numbers.
+_CUES = {
+    "en": {
+        "intros": (
+            "I am",
+            "my name",
+            "name",
+            "customer",
+            "this is",
+            "called",
+            "hello from",
+            "me as",
+        ),
+        "signoffs": (
+            "regards",
+            "wishes",
+            "thanks",
+            "thank you",
+            "greetings",
+            "from",
+            "yours",
+            "day",
+        ),
+        "refs": ("reference", "case", "ticket", "case number", "ticket number", "the reference"),
+    },
+    "de": {
+        "intros": ("ich bin", "mein Name", "Name", "Kunde", "Kundin", "hier", "heiße", "mich als"),
+        "signoffs": ("Grüße", "Gruß", "danke", "Grüßen", "Dank", "von", "Ihr", "Ihre", "Tag"),
+        "refs": ("Referenz", "Vorgang", "Ticket", "Vorgangsnummer", "Ticketnummer", "Aktenzeichen"),
+    },
+}
 _PARTICLES = ("von", "de", "van")
 _NEGATIONS = frozenset(
     "no not never nothing nobody cannot without nicht nie nichts niemand kein keine ohne".split()
@@ -241,6 +272,48 @@ class _Writer:
         self.used.append(phrase)
         return phrase
 
+    def frame(self, kind: str) -> str:
+        """A frame of the book; for a rough ticket loosened, or made up around a cue."""
+        if self.rough and kind in _CUES[self.language] and self.rng.random() < 0.3:
+            phrase = self.invent(kind)
+        else:
+            phrase = self.pick(getattr(self.book, kind))
+            if not self.rough:
+                return phrase
+            phrase = self.loosen(phrase)
+        self.used.append(phrase)
+        return phrase
+
+    def filling(self, most: int) -> list[str]:
+        """Up to so many words that say nothing."""
+        rng, known = self.rng, _FILLERS[self.language]
+        count = rng.randint(0, most)
+        return [rng.choice(known) if rng.random() < 0.7 else _babble(rng) for _ in range(count)]
+
+    def invent(self, kind: str) -> str:
+        """A frame with nothing in it but a cue and filling: the cue may stand anywhere."""
+        rng = self.rng
+        slot = "{ref}" if kind == "refs" else "{name}"
+        before = [*self.filling(3), rng.choice(_CUES[self.language][kind]), *self.filling(3)]
+        start = " ".join(before)
+        start = start[0].upper() + start[1:]
+        if kind == "signoffs":
+            return start + rng.choice(("\n", ",\n", " ", ", ")) + slot
+        link = rng.choice((" ", " ", " ", ": ", ", "))
+        return " ".join([start + link + slot, *self.filling(3)]) + "."
+
+    def loosen(self, phrase: str) -> str:
+        """The frame with words or signs put between its own words and its slots."""
+        rng = self.rng
+        for slot in ("{name}", "{ref}", "{person}", "{order}"):
+            if rng.random() < 0.3:
+                phrase = phrase.replace(slot, " ".join([*self.filling(2), slot]))
+            if rng.random() < 0.2 and not phrase.endswith(slot):
+                phrase = phrase.replace(slot, " ".join([slot, *self.filling(2)]))
+            if rng.random() < 0.15:
+                phrase = phrase.replace(f" {slot}", rng.choice((f", {slot},", f": {slot}")))
+        return phrase
+
     def blend(self, first: str, second: str) -> str:
         """Half or more of each of two phrases: what they have in common is what matters."""
         head, tail = first.split(" "), second.split(" ")
@@ -263,6 +336,8 @@ class _Writer:
         # half of the other people go by one name only
         if other and rng.random() < 0.5:
             other = other.split()[-1]
+        if self.rough:
+            phrase = self.loosen(phrase)
         return phrase.format(
             person=other,
             amount=_amount(rng, self.language),
@@ -274,16 +349,15 @@ class _Writer:
 
 def _core(writer: _Writer, problem: str, name: str, ref: str) -> list[str]:
     """The sentences that state problem, reference and name once; their order is free."""
-    rng, book = writer.rng, writer.book
-    layout = rng.randrange(5)
+    layout = writer.rng.randrange(5)
     if layout == 0:
-        return [f"{problem}.", writer.pick(book.both).format(name=name, ref=ref)]
+        return [f"{problem}.", writer.frame("both").format(name=name, ref=ref)]
     if layout <= 2:
-        head = writer.pick(book.heads).format(problem=problem, ref=ref)
-        return [head] if layout == 1 else [head, writer.pick(book.intros).format(name=name)]
-    ref_sentence = writer.pick(book.refs).format(ref=ref)
+        head = writer.frame("heads").format(problem=problem, ref=ref)
+        return [head] if layout == 1 else [head, writer.frame("intros").format(name=name)]
+    ref_sentence = writer.frame("refs").format(ref=ref)
     sentences = [f"{problem}.", ref_sentence]
-    return sentences if layout == 3 else [*sentences, writer.pick(book.intros).format(name=name)]
+    return sentences if layout == 3 else [*sentences, writer.frame("intros").format(name=name)]
 
 
 def roughen(rng: random.Random, text: str, language: str) -> str:
@@ -348,7 +422,7 @@ def write(
     if rng.random() < 0.5 and not _is_heading(text):
         text = writer.pick(book.greetings) + rng.choice((" ", "\n")) + text
     if not any(name in sentence for sentence in sentences):
-        text += "\n" + writer.pick(book.signoffs).format(name=name)
+        text += "\n" + writer.frame("signoffs").format(name=name)
     if rough:
         text = roughen(rng, text, language)
     expected = dict(zip(KEYS, (name, topic, priority, ref), strict=True))

@@ -1,4 +1,4 @@
-"""The child process: ``python -m exitdrill_adapters.local.worker``, spoken to over its pipes."""
+"""The child process: ``python -m exitdrill_adapters.transformers.worker``, driven by its pipes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from exitdrill.errors import BackendError
-
-from . import wire
-from .jobs import Inbox, Send
-from .settings import LocalOptions
+from exitdrill_adapters.transformers import wire
+from exitdrill_adapters.transformers.jobs import Inbox, Send
+from exitdrill_adapters.transformers.settings import LocalOptions
 
 _PR_SET_PDEATHSIG = 1
 
@@ -49,9 +48,10 @@ def _load(
     settings: Mapping[str, Any], inbox: Inbox, send: Send
 ) -> tuple[Batches, Mapping[str, Any]]:
     # Seconds of imports: only once the pipe is watched.
-    from . import model
-    from .continuous import ContinuousBatches
-    from .static import StaticBatches
+    from exitdrill_adapters.transformers.continuous import ContinuousBatches
+    from exitdrill_adapters.transformers.static import StaticBatches
+
+    from exitdrill_adapters.transformers import model
 
     options = LocalOptions.model_validate(settings["options"])
     loaded = model.load(Path(settings["path"]), options)

@@ -20,13 +20,12 @@ from transformers import (
 from transformers.utils.chat_parsing import ResponseParser
 
 from exitdrill.errors import BackendError, ErrorKind
-
-from . import sequence
-from .jobs import Job
-from .prompts import Prompter
-from .sampling import Settings
-from .settings import LocalOptions
-from .text import Decode
+from exitdrill_adapters.transformers import sequence
+from exitdrill_adapters.transformers.jobs import Job
+from exitdrill_adapters.transformers.prompts import Prompter
+from exitdrill_adapters.transformers.sampling import Settings
+from exitdrill_adapters.transformers.settings import LocalOptions
+from exitdrill_adapters.transformers.text import Decode
 
 _CONTEXT_IF_UNKNOWN = 2048
 _NOT_HONOURED = ("typical_p", "epsilon_cutoff", "eta_cutoff", "num_beams", "penalty_alpha")

@@ -12,12 +12,11 @@ from transformers.generation.continuous_batching import ContinuousBatchingManage
 
 from exitdrill.backend import Started
 from exitdrill.errors import BackendError
-
-from . import wire
-from .jobs import Inbox, Job, Send
-from .model import Model, explain
-from .sequence import Sequence as Answer
-from .static import step
+from exitdrill_adapters.transformers import wire
+from exitdrill_adapters.transformers.jobs import Inbox, Job, Send
+from exitdrill_adapters.transformers.model import Model, explain
+from exitdrill_adapters.transformers.sequence import Sequence as Answer
+from exitdrill_adapters.transformers.static import step
 
 _PAGE = 256
 _BATCH_TOKENS = 256
@@ -59,10 +58,13 @@ class ContinuousBatches:
             pump.join(1.0)
 
     def _pump(self) -> None:
-        while self._manager.is_running():
+        # To the last output: a manager that fails says so for each request before it ends.
+        while True:
             output = self._manager.get_result(timeout=0.1)
             if output is not None:
                 self._inbox.queue.put(output)
+            elif not self._manager.is_running():
+                return
 
     def _add(self, job: Job) -> None:
         try:

@@ -22,12 +22,11 @@ from exitdrill.backend import (
     Request,
 )
 from exitdrill.errors import AdapterError, BackendError
-
-from .local import folder, wire
-from .local.child import Child
-from .local.prepare import prepare
-from .local.settings import LocalOptions
-from .options import parse_options
+from exitdrill_adapters.options import parse_options
+from exitdrill_adapters.transformers import folder, wire
+from exitdrill_adapters.transformers.child import Child
+from exitdrill_adapters.transformers.prepare import prepare
+from exitdrill_adapters.transformers.settings import LocalOptions
 
 __all__ = ["TransformersBackend"]
 

@@ -18,10 +18,9 @@ from exitdrill.backend import (
     ToolCallDelta,
     Usage,
 )
-
-from .jobs import Job
-from .prompts import Prompt
-from .text import Decode, Detokeniser, Piece, StopScanner
+from exitdrill_adapters.transformers.jobs import Job
+from exitdrill_adapters.transformers.prompts import Prompt
+from exitdrill_adapters.transformers.text import Decode, Detokeniser, Piece, StopScanner
 
 if TYPE_CHECKING:
     from transformers.utils.chat_parsing import ResponseParser

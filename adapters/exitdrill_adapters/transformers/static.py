@@ -12,12 +12,11 @@ from transformers import StoppingCriteria, StoppingCriteriaList
 
 from exitdrill.backend import Started
 from exitdrill.errors import BackendError
-
-from . import wire
-from .jobs import Inbox, Job, Send
-from .model import Model, explain
-from .sampling import SAMPLING_KEYS, Settings
-from .sequence import Sequence as Answer
+from exitdrill_adapters.transformers import wire
+from exitdrill_adapters.transformers.jobs import Inbox, Job, Send
+from exitdrill_adapters.transformers.model import Model, explain
+from exitdrill_adapters.transformers.sampling import SAMPLING_KEYS, Settings
+from exitdrill_adapters.transformers.sequence import Sequence as Answer
 
 _LINGER = 0.003
 _LINGER_AT_MOST = 0.020

@@ -12,11 +12,11 @@ from collections.abc import AsyncGenerator, Mapping
 from time import perf_counter_ns
 from typing import Any
 
+from exitdrill.environment import without_secrets
 from exitdrill.errors import BackendError
+from exitdrill_adapters.transformers import wire
 
-from . import wire
-
-_WORKER = "exitdrill_adapters.local.worker"
+_WORKER = "exitdrill_adapters.transformers.worker"
 _CHUNK = 1 << 16
 _TAIL_LINES = 20
 _TAIL_WIDTH = 500
@@ -63,7 +63,8 @@ class Child:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, **_ENVIRONMENT},
+            # It goes nowhere, so it needs no keys.
+            env={**without_secrets(os.environ), **_ENVIRONMENT},
             start_new_session=True,
         )
         return cls(process)

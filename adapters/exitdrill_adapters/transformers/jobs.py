@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from time import perf_counter_ns
 from typing import Any
 
-from . import wire
+from exitdrill_adapters.transformers import wire
 
 _PATIENCE = 5.0
 """Seconds that an orderly end may take once the pipe is closed."""

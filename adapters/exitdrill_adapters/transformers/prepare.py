@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from exitdrill.backend import Edit, EditAction, Prepared, Request
-
-from .folder import ModelFolder
-from .settings import LocalOptions
+from exitdrill_adapters.transformers.folder import ModelFolder
+from exitdrill_adapters.transformers.settings import LocalOptions
 
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 

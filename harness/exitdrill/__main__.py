@@ -1,0 +1,5 @@
+"""``python -m exitdrill`` is the command ``exitdrill``."""
+
+from exitdrill.cli import main
+
+main()
