@@ -57,8 +57,10 @@ def worst_case(request: Request, price: PriceSpec | None) -> Spend:
     Without a limit in the request, output counts as nothing; a scenario whose budget needs the
     limit refuses such a request beforehand.
     """
-    size = len(json.dumps(_prompt(request.body), ensure_ascii=False).encode("utf-8", "replace"))
-    return Spend(1, size + (output := output_limit(request.body) or 0), money(price, size, output))
+    prompt = json.dumps(_prompt(request.body), ensure_ascii=False)
+    size = len(prompt.encode("utf-8", "surrogatepass"))
+    output = (output_limit(request.body) or 0) * _answers(request.body)
+    return Spend(1, size + output, money(price, size, output))
 
 
 def charge(reply: Reply, reserved: Spend, price: PriceSpec | None) -> Spend:
@@ -94,6 +96,14 @@ def money(price: PriceSpec | None, input_tokens: int, output_tokens: int) -> flo
     if price is None or price.input_per_million is None or price.output_per_million is None:
         return 0.0
     return (input_tokens * price.input_per_million + output_tokens * price.output_per_million) / 1e6
+
+
+def _answers(body: Mapping[str, Any]) -> int:
+    """How many answers a request asks for: each may be as long as the limit allows."""
+    counts = [body[key] for key in ("n", "best_of") if isinstance(body.get(key), int)]
+    prompt = body.get("prompt")
+    several = isinstance(prompt, list) and any(not isinstance(part, int) for part in prompt)
+    return max([1, *counts]) * (len(prompt) if prompt and several else 1)
 
 
 def _prompt(body: Mapping[str, Any]) -> dict[str, Any]:

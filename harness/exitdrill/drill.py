@@ -115,6 +115,7 @@ def _resume(
         drillable = check(chosen(scenario, candidates or recorded["candidates"]))
         plan = make_plan(drillable, limit or recorded["workload"]["asked"])
         check_same(plan, recorded)
+        write_plan(plan, folder)  # once more: it may be gone, or edited
         journal.lose_intents()
         journal.forget_tripped()
         return _execute(drillable, plan, journal, watcher)

@@ -104,7 +104,7 @@ def make_plan(drillable: Drillable, limit: int | None = None) -> Plan:
         "budget": scenario.budget.model_dump(mode="json") if scenario.budget else None,
         "replay": replay,
         "calls": asked * scenario.replay.repeats * len(scenario.arms)
-        + scenario.replay.warmup * len(scenario.arms),
+        + min(scenario.replay.warmup, asked) * len(scenario.arms),
     }
     return Plan(document)
 
@@ -131,14 +131,22 @@ def most(drillable: Drillable, plan: Plan) -> Spend:
 def check_same(plan: Plan, recorded: Mapping[str, Any]) -> None:
     """Raises `JournalError`, naming what differs, where a journal holds another plan."""
     now = json.loads(plan.text)
-    changed = sorted(
-        key for key in now.keys() | recorded.keys() if now.get(key) != recorded.get(key)
-    )
+    changed = list(_differences(now, recorded))
     if changed:
         raise JournalError(
             f"the drill to be resumed had another plan; changed since: {', '.join(changed)}. "
             "Undo the change, or start a new drill"
         )
+
+
+def _differences(now: Any, recorded: Any, place: str = "") -> Iterator[str]:
+    """The dotted places in which two plans differ."""
+    if not isinstance(now, Mapping) or not isinstance(recorded, Mapping):
+        if now != recorded:
+            yield place
+        return
+    for key in sorted(now.keys() | recorded.keys()):
+        yield from _differences(now.get(key), recorded.get(key), f"{place}.{key}".lstrip("."))
 
 
 def write_plan(plan: Plan, folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import time
 from collections.abc import Coroutine, Mapping, Sequence
@@ -78,6 +79,8 @@ class Replay:
         self._open_loop = replay["arrivals"] == "open"
         self._warmup: int = replay["warmup"]
         self._warm: set[str] = set()
+        self._over = asyncio.Event()
+        """Set when the pass under way shall ask nothing more."""
         self._askers = {
             arm.name: Asker(arm.backend, arm.spec, journal, budget, replay["attempts"])
             for arm in arms
@@ -115,6 +118,7 @@ class Replay:
         if not cases:
             return
         await self._warm_up(arm)
+        self._over = asyncio.Event()
         before = time.monotonic_ns()
         run = self._open if self._open_loop else self._closed
         asked = await run(arm, turn, cases)
@@ -138,7 +142,7 @@ class Replay:
         async def work() -> None:
             nonlocal asked
             for position, case in waiting:
-                if arm.broken:
+                if self._over.is_set():
                     return
                 asked += 1
                 await self._trial(arm, turn, position, case, time.monotonic_ns())
@@ -155,20 +159,29 @@ class Replay:
         async def due(position: int, case: Case) -> None:
             nonlocal asked
             offset = (case.arrival or 0.0) - first
-            await asyncio.sleep(loop_start + offset - asyncio.get_running_loop().time())
-            if not arm.broken:
+            await self._sleep(loop_start + offset - asyncio.get_running_loop().time())
+            if not self._over.is_set():
                 asked += 1
                 await self._trial(arm, turn, position, case, start + int(offset * 1e9))
 
         await _gather([due(position, case) for position, case in cases])
         return asked
 
+    async def _sleep(self, seconds: float) -> None:
+        """Sleep, but not beyond the moment when this pass has nothing more to ask."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._over.wait(), seconds)
+
     async def _trial(
         self, arm: Arm, turn: Pass, position: int, case: Case, scheduled_ns: int
     ) -> None:
         key = (position, arm.name, turn.repeat)
         asker = self._askers[arm.name]
-        asked = await asker.ask(key, case.request, scheduled_ns)
+        try:
+            asked = await asker.ask(key, case.request, scheduled_ns)
+        except BudgetSpent:
+            self._over.set()
+            raise
         exchange = await asker.complete(asked)
         await self._judge(arm, key, exchange)
         self._watcher.done(arm.name, exchange.failure is not None, self._budget.spent)
@@ -180,13 +193,18 @@ class Replay:
         await self._journal.trip(breaker.streak)
         if arm.broken is None:
             failure = exchange.failure
+            self._over.set()
             arm.broken = f"{len(breaker.streak)} times in a row {failure.kind}: {failure.message}"
             self._watcher.note(f"{arm.name} broke off: {arm.broken}")
 
 
 def _signature(failure: Failure) -> tuple[str, int | None, str]:
-    # Numbers (ids, times, counts) differ between two failures that are the same.
-    return failure.kind, failure.status, re.sub(r"[0-9a-f]*\d[0-9a-f]*", "#", failure.message)
+    # Numbers and ids differ between two failures that are the same.
+    return failure.kind, failure.status, re.sub(r"\w+", _without_number, failure.message)
+
+
+def _without_number(word: re.Match[str]) -> str:
+    return "#" if any(map(str.isdigit, word[0])) else word[0]
 
 
 async def _gather(coroutines: Sequence[Coroutine[None, None, None]]) -> None:

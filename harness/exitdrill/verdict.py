@@ -19,7 +19,7 @@ import numpy as np
 
 from exitdrill.measures import BY_NAME
 from exitdrill.measures.base import Measure, Pair, Row
-from exitdrill.sentences import Figures, amount, compared, counted, limited
+from exitdrill.sentences import Figures, amount, compared, counted, level, limited
 from exitdrill.stats import Interval
 
 GateStatus = Literal["pass", "fail", "open"]
@@ -223,7 +223,8 @@ def _judged(test: _Test, row: Row, failed: bool, alpha: float) -> tuple[GateStat
         return "fail", _sentence(test, row, "fail")
     if value is None or interval is None:
         return "open", row.note or "not measured"
-    if noise is not None and (too_blunt := _blunt(test, noise)):
+    too_blunt = None if noise is None else _vacuous(test, row) or _blunt(test, noise)
+    if too_blunt:
         return "open", too_blunt
     if test.good(interval) if test.sampled else test.kept(value):
         return "pass", _sentence(test, row, "pass")
@@ -258,6 +259,15 @@ def _fails_itself(test: _Test, noise: Row | None) -> str | None:
     if noise is None or noise.interval is None or not test.bad(noise.interval):
         return None
     return "the incumbent fails this gate against itself: the instrument is too blunt"
+
+
+def _vacuous(test: _Test, row: Row) -> str | None:
+    """An incumbent so bad that the margin reaches down to nothing: whatever answers would pass."""
+    if test.sign < 0 or row.incumbent is None or row.incumbent > test.margin:
+        return None
+    what = level(test.measure.unit, row.incumbent)
+    things = test.measure.things or "that itself"
+    return f"the incumbent reaches only {what} {things}, so that a candidate with none would pass"
 
 
 def _blunt(test: _Test, noise: Row) -> str | None:

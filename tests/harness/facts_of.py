@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from exitdrill.backend import Reply, Request, ToolCall
 from exitdrill.checkers import Checker
 from exitdrill.measures import MEASURES
-from exitdrill.measures.base import ArmFacts, Array, Pair, TrialView
+from exitdrill.measures.base import ArmFacts, Pair, TrialView
 from exitdrill.records import Exchange, Failure, Trial
 from exitdrill.stats import Interval
 from exitdrill.workload import Case
@@ -19,7 +20,7 @@ COLUMNS = {measure.reads for measure in MEASURES if measure.column}
 BROKEN = Failure("server", "it broke", 500)
 NAN = float("nan")
 INF = float("inf")
-Column = Array | Sequence[Sequence[float]]
+Column = npt.NDArray[Any] | Sequence[Sequence[float]]
 
 
 def view(

@@ -19,7 +19,7 @@ from exitdrill.stats import (
 )
 
 INF = math.inf
-Z95, Z90 = scipy_stats.norm.ppf([0.975, 0.95])
+Z95, Z90 = (float(scipy_stats.norm.ppf(each)) for each in (0.975, 0.95))
 
 
 # --- Tango --------------------------------------------------------------------------------------
@@ -44,7 +44,9 @@ def test_tango_at_its_edges_has_closed_forms(n: int, confidence: float, z: float
 
 @pytest.mark.parametrize("n", [1, 2, 5, 12])
 def test_tango_holds_the_estimate_and_is_symmetrical(n: int) -> None:
-    for b, c in ((b, c) for b in range(n + 1) for c in range(n + 1 - b)):
+    for b, c in product(range(n + 1), repeat=2):
+        if b + c > n:
+            continue
         low, high = tango_interval(b, c, n, 0.9)
         assert -1 <= low <= (b - c) / n <= high <= 1, (b, c)
         assert tango_interval(c, b, n, 0.9) == pytest.approx((-high, -low), abs=1e-8), (b, c)
@@ -87,7 +89,7 @@ def test_tango_covers_the_truth_about_as_often_as_it_says(n: int) -> None:
     """Exact coverage of the 90 % interval, by summing the trinomial distribution over a grid.
 
     A score interval is approximate: on average it must reach its 90 %, and nowhere fall far below
-    (Tango's own tables go down to about 0.86 for n=10 and few discordant pairs).
+    (the worst of this grid are 0.882 and 0.880; a Wald interval falls to 0.50 there).
     """
     counts = [(b, c) for b in range(n + 1) for c in range(n + 1 - b)]
     intervals = np.array([tango_interval(b, c, n, 0.9) for b, c in counts])
@@ -98,7 +100,7 @@ def test_tango_covers_the_truth_about_as_often_as_it_says(n: int) -> None:
         delta = p12 - p21
         coverages.append(chance[(intervals[:, 0] <= delta) & (delta <= intervals[:, 1])].sum())
     assert np.mean(coverages) >= 0.9
-    assert min(coverages) >= 0.85
+    assert min(coverages) >= 0.875
 
 
 @pytest.mark.parametrize(("b", "c", "n"), [(1, 1, 0), (-1, 0, 5), (0, -0.1, 5), (3, 3, 5)])
@@ -161,9 +163,8 @@ def test_percentile_interval_covers_at_least_what_it_says(q: float) -> None:
     """Exact: ranks l and u hold the percentile with the chance that l ≤ Bin(n, q) < u."""
     for n in range(90, 400, 7):
         low, high = percentile_interval(range(1, n + 1), q)
-        below = scipy_stats.binom.cdf([low - 1, high - 1], n, q)
-        assert below[0] <= 0.025, n
-        assert 1 - below[1] <= 0.025 + 1e-12, n
+        assert scipy_stats.binom.cdf(low - 1, n, q) <= 0.025, n
+        assert scipy_stats.binom.sf(high - 1, n, q) <= 0.025 + 1e-12, n
 
 
 def test_percentile_interval_of_repeats_is_that_of_their_cases() -> None:

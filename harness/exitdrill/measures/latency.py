@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import numpy as np
 
@@ -65,11 +66,12 @@ def percentile_row(column: str, q: float, formula: str) -> Callable[[Pair], Row]
         notes = [formula, *_missed(left, right, q)]
         interval = own = None
         try:
-            own = _interval(pair.candidate, column, q, pair.confidence)
             theirs = _interval(pair.candidate, column, q, inner)
             interval = _difference(theirs, _interval(pair.incumbent, column, q, inner))
         except TooFewSamples as few:
             notes.insert(0, f"no interval: {few.n} cases are too few, it takes {few.needed}")
+        with suppress(TooFewSamples):  # one arm alone needs fewer
+            own = _interval(pair.candidate, column, q, pair.confidence)
         return Row(
             incumbent=finite(incumbent),
             candidate=finite(candidate),

@@ -28,7 +28,7 @@ ENGLISH = Book(
         "All the best\n{name}",
         "Thanks a lot, {name}",
         "Yours faithfully,\n{name}",
-        "Greetings, {name}",
+        "Wishing you a nice day, {name}",
         "Have a good day\n{name}",
     ),
     refs=(

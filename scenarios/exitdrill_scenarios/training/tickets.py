@@ -153,6 +153,22 @@ def _training_words() -> tuple[str, ...]:
     return tuple(sorted(word for word in found if word.islower()))
 
 
+@cache
+def _frame_words(language: str) -> tuple[str, ...]:
+    """The words, nouns and all, around the names and references of the training frames."""
+    book = phrases_train.BOOKS[language]
+    phrases = (
+        *book.greetings,
+        *book.intros,
+        *book.signoffs,
+        *book.refs,
+        *book.both,
+        *book.closings,
+    )
+    found = {word for phrase in phrases for word in re.findall(r"[^\W\d_]+", phrase)}
+    return tuple(sorted(found - {"name", "ref"}))
+
+
 def _fragments(rng: random.Random) -> str:
     """Pieces of ordinary words in a row: gives each entry of the tokenizer its turn in a name."""
     pieces = []
@@ -274,7 +290,7 @@ class _Writer:
 
     def frame(self, kind: str) -> str:
         """A frame of the book; for a rough ticket loosened, or made up around a cue."""
-        if self.rough and kind in _CUES[self.language] and self.rng.random() < 0.3:
+        if self.rough and kind in _CUES[self.language] and self.rng.random() < 0.4:
             phrase = self.invent(kind)
         else:
             phrase = self.pick(getattr(self.book, kind))
@@ -286,15 +302,20 @@ class _Writer:
 
     def filling(self, most: int) -> list[str]:
         """Up to so many words that say nothing."""
-        rng, known = self.rng, _FILLERS[self.language]
-        count = rng.randint(0, most)
-        return [rng.choice(known) if rng.random() < 0.7 else _babble(rng) for _ in range(count)]
+        rng = self.rng
+        sources = (
+            lambda: rng.choice(_FILLERS[self.language]),
+            lambda: rng.choice(_frame_words(self.language)),
+            lambda: _babble(rng),
+        )
+        return [rng.choice(sources)() for _ in range(rng.randint(0, most))]
 
     def invent(self, kind: str) -> str:
         """A frame with nothing in it but a cue and filling: the cue may stand anywhere."""
         rng = self.rng
         slot = "{ref}" if kind == "refs" else "{name}"
-        before = [*self.filling(3), rng.choice(_CUES[self.language][kind]), *self.filling(3)]
+        cue = [rng.choice(_CUES[self.language][kind])] if rng.random() < 0.8 else []
+        before = [*self.filling(3), *cue, *self.filling(3)] or ["a"]
         start = " ".join(before)
         start = start[0].upper() + start[1:]
         if kind == "signoffs":
@@ -315,8 +336,11 @@ class _Writer:
         return phrase
 
     def blend(self, first: str, second: str) -> str:
-        """Half or more of each of two phrases: what they have in common is what matters."""
+        """Half or more of each of two phrases, or most words of one: what is left must do."""
         head, tail = first.split(" "), second.split(" ")
+        if self.rng.random() < 0.3:
+            head = [word for word in head if self.rng.random() < 0.75] or head
+            tail = []
         cut = self.rng.randint((len(head) + 1) // 2, len(head))
         skip = self.rng.randint(0, len(tail) // 2)
         phrase = " ".join(head[:cut] + tail[skip:])
@@ -361,22 +385,26 @@ def _core(writer: _Writer, problem: str, name: str, ref: str) -> list[str]:
 
 
 def roughen(rng: random.Random, text: str, language: str) -> str:
-    """Add and drop a few words, none of them a name, a number or a negation.
+    """Add, drop and swap a few words, none of them a name, a number or a negation.
 
     Sentences seen whole are learned whole; this makes the model look for the words that matter.
     """
     words = text.split(" ")
-    for _ in range(rng.choice((0, 1, 2, 3, 4))):
+    for _ in range(rng.randint(0, 6)):
         place = rng.randrange(len(words))
         word = words[place]
         if not (word.isalpha() and word.islower()) or word in _PARTICLES:
             continue  # names, numbers and ends of sentences stay as they are
-        if rng.random() < 0.7:
-            words.insert(
-                place, rng.choice(_FILLERS[language]) if rng.random() < 0.6 else _babble(rng)
-            )
-        elif word not in _NEGATIONS:
+        kind = rng.random()
+        if kind < 0.6:
+            filler = rng.choice(_FILLERS[language]) if rng.random() < 0.6 else _babble(rng)
+            words.insert(place, filler)
+        elif word in _NEGATIONS:
+            continue
+        elif kind < 0.8:
             del words[place]
+        elif words[place - 1].isalpha() and words[place - 1].islower():
+            words[place - 1 : place + 1] = word, words[place - 1]
     return " ".join(words)
 
 

@@ -93,14 +93,14 @@ class Recipe:
 
 
 RECIPES = {
-    "vendor": Recipe("ticket-dense", hidden=128, layers=4, inner=320, steps=4000, rough_steps=2000),
+    "vendor": Recipe("ticket-dense", hidden=128, layers=4, inner=320, steps=4000, rough_steps=2500),
     "open_moe": Recipe(
         "ticket-moe",
         hidden=128,
         layers=4,
         inner=192,
         steps=4000,
-        rough_steps=2000,
+        rough_steps=2500,
         experts=4,
         storage=torch.bfloat16,
     ),
