@@ -27,7 +27,7 @@ from exitdrill.errors import (
     StorageFailed,
     UsageError,
 )
-from exitdrill.journal import Journal
+from exitdrill.journal import NOT_BEGUN, Journal
 from exitdrill.plan import Plan, check_same, make_plan, most, write_plan
 from exitdrill.replay import Arm, Replay
 from exitdrill.report import render
@@ -92,7 +92,7 @@ def run(
     swaps = apply_swaps(drillable.scenario)
     folder = _new_folder(scenario, out)
     write_plan(plan, folder)
-    with Journal.create(folder / JOURNAL) as journal:
+    with _terminable(), Journal.create(folder / JOURNAL) as journal:
         _begin(journal, drillable, plan, swaps)
         return _execute(drillable, plan, journal, watcher)
 
@@ -105,12 +105,9 @@ def _resume(
     watcher: progress.Watcher,
 ) -> Result:
     """Continue a drill, by default with the candidates and the limit that it had."""
-    with Journal.reopen(folder / JOURNAL) as journal:
+    with _terminable(), Journal.reopen(folder / JOURNAL) as journal:
         if not journal.input("begun"):
-            raise JournalError(
-                "ended before its first call, so there is nothing to resume; start a new drill",
-                path=journal.path,
-            )
+            raise JournalError(NOT_BEGUN, path=journal.path)
         recorded = journal.input("plan")
         drillable = check(chosen(scenario, candidates or recorded["candidates"]))
         plan = make_plan(drillable, limit or recorded["workload"]["asked"])
@@ -128,8 +125,7 @@ def _execute(
     stopped = None
     announce(drillable, plan, watcher)
     try:
-        with _terminable():
-            asyncio.run(_replay(drillable, plan, journal, watcher))
+        asyncio.run(_replay(drillable, plan, journal, watcher))
     except StorageFailed:
         raise  # what cannot be written cannot be reported either
     except DrillStopped as stop:

@@ -38,6 +38,10 @@ VERSION = 1
 DISK = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY}
 """What SQLite says where the disk fails and not what stands on it."""
 T = TypeVar("T")
+NOT_BEGUN = (
+    "the drill ended before its first call, so there is nothing to resume; "
+    "start a new one in another folder"
+)
 SCHEMA = """
 CREATE TABLE inputs (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE cases (
@@ -81,11 +85,10 @@ class Journal:
             raise JournalError("there is a journal already; --resume continues it", path=path)
         try:
             with contextlib.closing(connect(path)) as connection:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.executescript(SCHEMA)
-                # Last: a kill before here leaves a file that is not a journal yet.
-                connection.execute(f"PRAGMA user_version = {VERSION}")
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                connection.execute("PRAGMA journal_mode = WAL")
+                # A kill before the version is there leaves a file that says so: version 0.
+                connection.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT")
         except sqlite3.Error as error:
             raise StorageFailed(f"the journal {path} cannot be written: {error}") from error
         return cls(path)
@@ -296,10 +299,14 @@ def _check_file(path: Path) -> None:
         raise JournalError("there is no journal here", path=path)
     try:
         with contextlib.closing(connect(path)) as connection:
+            if path.stat().st_size == 0:
+                raise JournalError(f"is empty: {NOT_BEGUN}", path=path)
             application = connection.execute("PRAGMA application_id").fetchone()[0]
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if application != APPLICATION_ID:
                 raise JournalError("is not a journal of exitdrill", path=path)
+            if version == 0:
+                raise JournalError(NOT_BEGUN, path=path)
             if version != VERSION:
                 message = f"has version {version}; this exitdrill reads version {VERSION}"
                 raise JournalError(message, path=path)

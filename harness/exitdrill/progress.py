@@ -122,7 +122,9 @@ class Terminal:
             self._console.print(self._line(), markup=False)
 
     def note(self, text: str) -> None:
-        self._console.print(text, markup=False)
+        # It may quote a server; what is not printable could steer the terminal.
+        shown = "".join(char if char.isprintable() else "�" for char in text)
+        self._console.print(shown, markup=False)
 
     def end(self) -> None:
         if self._live is not None:

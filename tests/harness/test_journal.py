@@ -256,6 +256,12 @@ def other_version(path: Path) -> None:
         db.execute("PRAGMA user_version = 99")
 
 
+def half_made(path: Path) -> None:
+    path.unlink()
+    with closing(sqlite3.connect(path)) as db:
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+
+
 def tables_missing(path: Path) -> None:
     with closing(sqlite3.connect(path)) as db:
         db.execute("DROP TABLE exchanges")
@@ -277,7 +283,8 @@ def zeroed(path: Path) -> None:
     [
         (lambda path: path.unlink(), "there is no journal here"),
         (lambda path: (path.unlink(), path.mkdir()), "there is no journal here"),
-        (lambda path: path.write_bytes(b""), "not a journal of exitdrill"),
+        (lambda path: path.write_bytes(b""), "is empty: the drill ended before its first call"),
+        (half_made, "the drill ended before its first call, so there is nothing to resume"),
         (text, "not a journal"),
         (lambda path: (path.unlink(), foreign(path)), "is not a journal of exitdrill"),
         (other_version, "version 99; this exitdrill reads version 1"),
@@ -289,6 +296,7 @@ def zeroed(path: Path) -> None:
         "missing",
         "folder",
         "empty",
+        "half made",
         "text",
         "foreign",
         "version",

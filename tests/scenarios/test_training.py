@@ -16,6 +16,8 @@ from exitdrill_scenarios.training.phrases import PRIORITIES, TOPICS, expand
 pytest.importorskip("torch", reason="the models need the extra `local`")
 transformers = pytest.importorskip("transformers", reason="the models need the extra `local`")
 
+from exitdrill_scenarios.training import train  # noqa: E402 (imports what may be missing)
+
 MODELS = workload.FOLDER.parent / "models"
 ARCHITECTURES = {
     "ticket-dense": "MistralForCausalLM",
@@ -40,8 +42,9 @@ HOSTILE = [
 
 @cache
 def seen() -> list[T.Ticket]:
-    plain = islice(T.tickets("train", 1), 2500)
-    return [*plain, *islice(T.tickets("train", 1, rough=True), 2500)]
+    """The first tickets of both stages of the training, from its own seeds."""
+    plain = islice(T.tickets("train", train.SEED), 2500)
+    return [*plain, *islice(T.tickets("train", train.SEED + 1, rough=True), 2500)]
 
 
 @cache
