@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Request,
     )
     from exitdrill.drill import Result, run
+    from exitdrill.drillable import check
     from exitdrill.errors import (
         AdapterError,
         BackendError,
@@ -51,7 +52,6 @@ if TYPE_CHECKING:
         SwapSpec,
         TimeoutSpec,
         WorkloadSpec,
-        check,
         load,
     )
     from exitdrill.workload import Case, CaseList
@@ -102,11 +102,12 @@ __all__ = [
 _HOMES = {
     "backend": "Backend BackendConfig Description Edit Event Prepared Reply Request",
     "drill": "Result run",
+    "drillable": "check",
     "errors": "AdapterError BackendError BudgetSpent DrillStopped ExitdrillError JournalError "
     "ScenarioError ServerFailed StorageFailed UsageError WorkloadError",
     "report": "render",
     "scenario": "AppSpec BackendSpec BudgetSpec CheckerSpec GateSpec PriceSpec ReplaySpec Scenario "
-    "ServerSpec SwapSpec TimeoutSpec WorkloadSpec check load",
+    "ServerSpec SwapSpec TimeoutSpec WorkloadSpec load",
     "workload": "Case CaseList",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}

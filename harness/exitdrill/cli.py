@@ -97,8 +97,9 @@ def init(folder: Path) -> None:
 @click.argument("scenario")
 def validate(scenario: str) -> None:
     """Check SCENARIO, its workload and its backends' settings, without any call."""
+    from exitdrill.drillable import check
     from exitdrill.plan import make_plan, most
-    from exitdrill.scenario import check, load
+    from exitdrill.scenario import load
 
     drillable = check(load(scenario))
     plan = make_plan(drillable)

@@ -14,9 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from exitdrill import builtin, progress
+from exitdrill import progress
 from exitdrill.backend import Backend, Description
 from exitdrill.budget import Budget
+from exitdrill.drillable import Drillable, check, inside, make_backend, server_folder
 from exitdrill.errors import (
     AdapterError,
     BackendError,
@@ -32,7 +33,7 @@ from exitdrill.plan import Plan, check_same, make_plan, most, write_plan
 from exitdrill.replay import Arm, Replay
 from exitdrill.report import render
 from exitdrill.results import write_results
-from exitdrill.scenario import Drillable, Scenario, check, inside, make_backend
+from exitdrill.scenario import Scenario
 from exitdrill.server import Server, ServerConfig
 from exitdrill.swap import Swap, SwapFailed, apply
 
@@ -322,17 +323,14 @@ async def _start(
             startup_seconds=spec.startup_seconds,
             environment=spec.environment,
         )
-        cwd = scenario.root if spec.cwd is None else scenario.root / _fill(spec.cwd)
-        server = Server(config, cwd=cwd, log=folder / f"server-{name}.log")
+        server = Server(
+            config, cwd=server_folder(scenario, name), log=folder / f"server-{name}.log"
+        )
         stack.push_async_callback(server.stop)
         endpoint = await server.start() + spec.base
     backend = make_backend(scenario, name, endpoint)
     stack.push_async_callback(backend.close)
     return backend, await backend.start()
-
-
-def _fill(text: str) -> str:
-    return text.replace("{models}", builtin.models())
 
 
 def _plain(description: Description) -> dict[str, Any]:

@@ -16,10 +16,11 @@ from typing import Any
 
 import exitdrill
 from exitdrill.budget import worst_case
+from exitdrill.drillable import Drillable
 from exitdrill.errors import JournalError
 from exitdrill.files import replacing
 from exitdrill.records import Spend
-from exitdrill.scenario import BackendSpec, Drillable, Scenario
+from exitdrill.scenario import BackendSpec, Scenario
 
 SCHEMA_VERSION = 1
 SMALLEST_BLOCK = 32

@@ -12,9 +12,10 @@ import pytest
 from tests.harness.scenes import TOML, changed, command, lines, meta, scene
 
 import exitdrill
+from exitdrill.drillable import check
 from exitdrill.errors import JournalError
 from exitdrill.plan import Plan, check_same, make_plan, most
-from exitdrill.scenario import check, load
+from exitdrill.scenario import load
 
 SWAP = """
 [app]

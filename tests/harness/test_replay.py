@@ -28,10 +28,11 @@ from tests.harness.drills import (
 
 from exitdrill.backend import Edit, Request
 from exitdrill.drill import Result, run
+from exitdrill.drillable import check
 from exitdrill.errors import ERROR_KINDS, ErrorKind
 from exitdrill.plan import Pass, Plan, make_plan
 from exitdrill.replay import OF_THE_CASE
-from exitdrill.scenario import BackendSpec, check
+from exitdrill.scenario import BackendSpec
 from exitdrill.workload import CaseList
 from exitdrill_adapters.scripted import Answer, Error, last_user_text
 
@@ -145,7 +146,7 @@ def test_an_open_loop_asks_at_the_recorded_times(tmp_path: Path) -> None:
 def test_an_open_loop_counts_its_own_lateness_as_latency(tmp_path: Path) -> None:
     def busy(request: Request) -> Answer:
         if last_user_text(request.body) == "q0":
-            time.sleep(0.3)  # noqa: ASYNC251  the client itself is held up
+            time.sleep(0.3)
         return right(request)
 
     log = Log()

@@ -13,16 +13,15 @@ from tests.harness.scenes import TOML, changed, lines, meta, scene
 
 from exitdrill import tomlfile
 from exitdrill.backend import Request
+from exitdrill.drillable import Drillable, check
 from exitdrill.errors import ScenarioError, UsageError, WorkloadError
 from exitdrill.scenario import (
     BackendSpec,
     BudgetSpec,
     CheckerSpec,
-    Drillable,
     GateSpec,
     PriceSpec,
     Scenario,
-    check,
     load,
 )
 from exitdrill.workload import Case, CaseList

@@ -39,6 +39,6 @@ if __name__ == "__main__":
     try:
         enter()
     except (OSError, AttributeError) as error:
-        print(f"no network namespace: {error}", file=sys.stderr)
+        sys.stderr.write(f"no network namespace: {error}\n")
         sys.exit(NOT_POSSIBLE)
     os.execvp(sys.argv[1], sys.argv[1:])
