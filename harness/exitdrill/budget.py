@@ -100,10 +100,12 @@ def money(price: PriceSpec | None, input_tokens: int, output_tokens: int) -> flo
 
 def _answers(body: Mapping[str, Any]) -> int:
     """How many answers a request asks for: each may be as long as the limit allows."""
-    counts = [body[key] for key in ("n", "best_of") if isinstance(body.get(key), int)]
+    counts: list[int] = [body[key] for key in ("n", "best_of") if isinstance(body.get(key), int)]
     prompt = body.get("prompt")
-    several = isinstance(prompt, list) and any(not isinstance(part, int) for part in prompt)
-    return max([1, *counts]) * (len(prompt) if prompt and several else 1)
+    prompts = 1
+    if isinstance(prompt, list) and not all(isinstance(part, int) for part in prompt):
+        prompts = len(prompt)  # and not the tokens of one
+    return max([1, *counts]) * prompts
 
 
 def _prompt(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -75,7 +75,9 @@ class Terminal:
             def on_broken_pipe(self) -> None:
                 self.quiet = True
 
-        self._console = Unread(file=stream or sys.stderr, highlight=False, soft_wrap=True)
+        self._console = Unread(
+            file=stream or sys.stderr, highlight=False, soft_wrap=True, emoji=False
+        )
         self._arms: dict[str, _Arm] = {}
         self._spent = Spend()
         self._currency: str | None = None

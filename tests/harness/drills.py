@@ -35,6 +35,8 @@ from exitdrill.workload import Case, CaseList
 from exitdrill_adapters.scripted import Answer, Error, ScriptedBackend, last_user_text
 
 Say = Callable[[Request], Answer | str]
+Settings = Any
+"""A dictionary or None; not typed as such, so that ``**backends`` may follow."""
 
 
 def right(request: Request) -> Answer:
@@ -171,9 +173,9 @@ class Logged(ScriptedBackend):
 
 def scenario(
     workload: CaseList | int = 10,
-    replay: dict[str, Any] | None = None,
-    spec: dict[str, Any] | None = None,
-    more: dict[str, Any] | None = None,
+    replay: Settings = None,
+    spec: Settings = None,
+    more: Settings = None,
     **backends: Adapter | BackendSpec,
 ) -> Scenario:
     """A scenario; the first backend is the incumbent. ``spec`` goes to every backend."""
@@ -231,7 +233,7 @@ def killable(asked: Path, count: int = 48, seconds: float = 0.004) -> Scenario:
     descriptor = os.open(asked, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def say(arm: str) -> Say:
-        def answer(request: Request) -> Answer:
+        def answer(request: Request) -> Answer | str:
             user = last_user_text(request.body)
             os.write(descriptor, f"{arm} {user}\n".encode())
             if user.endswith("3"):

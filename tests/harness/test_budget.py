@@ -190,7 +190,7 @@ def test_sums_of_money_do_not_fail_by_a_rounding_error() -> None:
     budget = Budget(BudgetSpec(money=0.3, currency="EUR"), Spend())
     for _ in range(3):
         budget.reserve(Spend(1, 0, 0.1))
-    with pytest.raises(BudgetSpent, match="0.4 EUR of money"):
+    with pytest.raises(BudgetSpent, match=r"0\.4 EUR of money"):
         budget.reserve(Spend(1, 0, 0.1))
 
 

@@ -109,7 +109,7 @@ async def test_the_number_of_attempts_is_bounded(ask: Ask, journal: Journal, att
 async def test_a_server_is_given_the_time_that_it_asks_for(ask: Ask) -> None:
     done = await ask(in_turn(failing("rate_limit", status=429, retry_after=0.15), right))
     first, second = done.attempts
-    assert 150 * MS <= second.sent_ns - first.ended_ns < 400 * MS
+    assert 150 * MS <= second.sent_ns - first.ended_ns < 1000 * MS
     assert done.sent_ns >= 150 * MS, "the wait belongs to the latency: it runs from the schedule"
 
 

@@ -222,9 +222,9 @@ def test_a_resumed_drill_asks_only_what_is_missing(tmp_path: Path) -> None:
     short = run(scenario(10, None, None, wide, **arms), out=tmp_path / "drill")
     assert not short.completed
     assert len(log.calls) == 13
+    wider = scenario(10, None, None, {"budget": BudgetSpec(requests=100)}, **arms)
     with pytest.raises(JournalError, match=r"changed since: budget\.requests\."):
-        more = {"budget": BudgetSpec(requests=100)}
-        run(scenario(10, None, None, more, **arms), resume=tmp_path / "drill")
+        run(wider, resume=tmp_path / "drill")
     assert len(log.calls) == 13
 
 
@@ -266,8 +266,10 @@ def test_another_plan_is_refused_by_name(
     run(scenario(10, **arms), out=tmp_path / "drill")
     calls = len(log.calls)
     before = (tmp_path / "drill" / "report.json").read_bytes()
+    count, *settings = (changed.get(key) for key in ("workload", "replay", "spec", "more"))
+    other = scenario(count or 10, *settings, **arms)
     with pytest.raises(JournalError, match=rf"another plan; changed since: .*{words}"):
-        run(scenario(**({"workload": 10} | changed), **arms), resume=tmp_path / "drill")
+        run(other, resume=tmp_path / "drill")
     assert len(log.calls) == calls
     assert (tmp_path / "drill" / "report.json").read_bytes() == before
 
@@ -328,7 +330,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(disk)]
-    if shutil.which("mount") is None or os.geteuid() != 0 or subprocess.run(mount).returncode:
+    if (
+        shutil.which("mount") is None
+        or os.geteuid() != 0
+        or subprocess.run(mount, check=False).returncode
+    ):
         pytest.skip("needs the right to mount a small disk")
     try:
         yield disk
@@ -340,7 +346,7 @@ def test_a_full_disk_stops_the_drill_cleanly(small_disk: Path) -> None:
     log = Log()
     arms = {"old": log.adapter(late(0.001)), "new": log.adapter(late(0.001))}
     drilled = scenario(400, **arms)
-    with pytest.raises(StorageFailed, match="the journal .* cannot be written: .*full"):
+    with pytest.raises(StorageFailed, match=r"the journal .* cannot be written: .*full"):
         run(drilled, out=small_disk / "drill")
     kept = assert_sound(small_disk / "drill")
     assert kept

@@ -59,7 +59,7 @@ def percentile_row(column: str, q: float, formula: str) -> Callable[[Pair], Row]
     def row(pair: Pair) -> Row:
         left, right = _samples(pair.incumbent, column), _samples(pair.candidate, column)
         if not len(left) or not len(right) or not np.isfinite([*left, *right]).any():
-            return Row(note="not measured: no trial has this time")
+            return _one_sided(left, right, q, formula)
         incumbent, candidate = percentile(left, q), percentile(right, q)
         both = math.isfinite(incumbent) and math.isfinite(candidate)
         inner = 1 - (1 - pair.confidence) / 2
@@ -84,6 +84,18 @@ def percentile_row(column: str, q: float, formula: str) -> Callable[[Pair], Row]
         )
 
     return row
+
+
+def _one_sided(left: Array, right: Array, q: float, formula: str) -> Row:
+    """The row of a time that at most one of the arms has; nothing can be compared."""
+
+    def value(samples: Array) -> float | None:
+        return finite(percentile(samples, q)) if np.isfinite(samples).any() else None
+
+    incumbent, candidate = value(left), value(right)
+    if incumbent is None and candidate is None:
+        return Row(note="not measured: no trial has this time")
+    return Row(incumbent, candidate, n=len(left) + len(right), note=f"{formula}; one arm only")
 
 
 def _difference(theirs: Interval, ours: Interval) -> Interval | None:
