@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import itertools
+import os
 import signal
 import tempfile
 import uuid
@@ -19,7 +21,6 @@ from exitdrill.backend import Backend, Description
 from exitdrill.budget import Budget
 from exitdrill.drillable import Drillable, check, inside, make_backend, server_folder
 from exitdrill.errors import (
-    AdapterError,
     BackendError,
     DrillStopped,
     JournalError,
@@ -93,7 +94,7 @@ def run(
     swaps = apply_swaps(drillable.scenario)
     folder = _new_folder(scenario, out)
     write_plan(plan, folder)
-    with _terminable(), Journal.create(folder / JOURNAL) as journal:
+    with _terminable(), _alone(folder), Journal.create(folder / JOURNAL) as journal:
         _begin(journal, drillable, plan, swaps)
         return _execute(drillable, plan, journal, watcher)
 
@@ -105,15 +106,21 @@ def _resume(
     limit: int | None,
     watcher: progress.Watcher,
 ) -> Result:
-    """Continue a drill, by default with the candidates and the limit that it had."""
-    with _terminable(), Journal.reopen(folder / JOURNAL) as journal:
+    """Continue a drill, by default with the candidates and the limit that it had.
+
+    The plan stays the one that was registered; only the budget may be another, because it decides
+    nothing and a spent one must not cost what was paid for.
+    """
+    with _terminable(), _alone(folder), Journal.reopen(folder / JOURNAL) as journal:
         if not journal.input("begun"):
             raise JournalError(NOT_BEGUN, path=journal.path)
         recorded = journal.input("plan")
         drillable = check(chosen(scenario, candidates or recorded["candidates"]))
-        plan = make_plan(drillable, limit or recorded["workload"]["asked"])
-        check_same(plan, recorded)
+        now = make_plan(drillable, limit or recorded["workload"]["asked"])
+        check_same(now, recorded)
+        plan = Plan(recorded)
         write_plan(plan, folder)  # once more: it may be gone, or edited
+        journal.put_inputs({"budget": now.document["budget"]})
         journal.lose_intents()
         journal.forget_tripped()
         return _execute(drillable, plan, journal, watcher)
@@ -291,7 +298,7 @@ async def _arms(
             watcher.note(f"starting {name} …")
             try:
                 backend, description = await _start(scenario, name, journal.path.parent, stack)
-            except (BackendError, AdapterError, ServerFailed) as error:
+            except (BackendError, ServerFailed) as error:
                 known[name] = {"reason": f"could not be started: {error}"}
                 watcher.note(f"{name} could not be started: {error}")
                 continue
@@ -338,7 +345,26 @@ def _plain(description: Description) -> dict[str, Any]:
     return asdict(replace(description, sampling={}, details={})) | both
 
 
-# --- time and signals ---------------------------------------------------------------------------
+# --- one drill at a time; time and signals ------------------------------------------------------
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep others from the folder: two drills in one would ask, and pay, twice.
+
+    The lock is the operating system's, and goes with the process, however that ends.
+    """
+    if not folder.is_dir():
+        raise JournalError("there is no journal here", path=folder / JOURNAL)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UsageError("another exitdrill is at work here", path=folder) from None
+        yield
+    finally:
+        os.close(handle)
 
 
 def _now() -> str:

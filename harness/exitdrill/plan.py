@@ -130,8 +130,11 @@ def most(drillable: Drillable, plan: Plan) -> Spend:
 
 
 def check_same(plan: Plan, recorded: Mapping[str, Any]) -> None:
-    """Raises `JournalError`, naming what differs, where a journal holds another plan."""
-    now = json.loads(plan.text)
+    """Raises `JournalError`, naming what differs, where a journal holds another plan.
+
+    The budget may differ: it decides nothing.
+    """
+    now = json.loads(plan.text) | {"budget": recorded.get("budget")}
     changed = list(_differences(now, recorded))
     if changed:
         raise JournalError(

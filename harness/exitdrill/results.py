@@ -94,7 +94,7 @@ def _report(
                 "calls": spend.calls,
                 "tokens": spend.tokens,
                 "money": _money(plan, spend.money),
-                "limits": plan["budget"],
+                "limits": journal.input("budget", plan["budget"]),
             },
         },
         "workload": plan["workload"],

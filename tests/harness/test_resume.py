@@ -31,7 +31,7 @@ from tests.harness.drills import (
 
 from exitdrill.backend import Request
 from exitdrill.drill import JOURNAL, run
-from exitdrill.errors import JournalError, StorageFailed
+from exitdrill.errors import JournalError, StorageFailed, UsageError
 from exitdrill.journal import Journal
 from exitdrill.scenario import BudgetSpec
 from exitdrill_adapters.scripted import Answer
@@ -222,10 +222,31 @@ def test_a_resumed_drill_asks_only_what_is_missing(tmp_path: Path) -> None:
     short = run(scenario(10, None, None, wide, **arms), out=tmp_path / "drill")
     assert not short.completed
     assert len(log.calls) == 13
+    # A spent budget must not cost what was paid for: it alone may be another.
     wider = scenario(10, None, None, {"budget": BudgetSpec(requests=100)}, **arms)
-    with pytest.raises(JournalError, match=r"changed since: budget\.requests\."):
-        run(wider, resume=tmp_path / "drill")
-    assert len(log.calls) == 13
+    whole = run(wider, resume=tmp_path / "drill")
+    assert whole.completed
+    assert len(log.calls) == 40
+    assert whole.report["drill"]["spend"]["limits"]["requests"] == 100
+    assert whole.report["drill"]["plan_sha256"] == short.report["drill"]["plan_sha256"]
+
+
+def test_a_folder_in_which_a_drill_runs_is_left_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "drill"
+    said: list[str] = []
+
+    def say(request: Request) -> Answer:
+        if not said:
+            with pytest.raises(UsageError, match="another exitdrill is at work") as refused:
+                run(drilled, resume=folder)
+            said.append(str(refused.value))
+        return right(request)
+
+    log = Log()
+    drilled = scenario(4, old=log.adapter(say), new=log.adapter())
+    assert run(drilled, out=folder).completed
+    assert said
+    assert len(log.calls) == 16
 
 
 def test_a_broken_arm_is_tried_again_by_resuming(tmp_path: Path) -> None:

@@ -264,13 +264,18 @@ def _thinking(value: Any) -> str:
 
 def read_usage(usage: Any, at: int) -> Usage | None:
     """Token counts, as the server reports them; None where they are no counts."""
-    if not isinstance(usage, dict) or not isinstance(usage.get("prompt_tokens"), int):
+    if not isinstance(usage, dict) or not _is_count(usage.get("prompt_tokens")):
         return None
     details = usage.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, dict) else None
+    cached: Any = details.get("cached_tokens") if isinstance(details, dict) else None
+    cached = cached or usage.get("prompt_cache_hit_tokens")
+    output = usage.get("completion_tokens") or 0  # an embedding has none
+    if not _is_count(output):
+        return None
     return Usage(
-        at,
-        usage["prompt_tokens"],
-        usage.get("completion_tokens") or 0,
-        cached_tokens=cached or usage.get("prompt_cache_hit_tokens") or 0,
+        at, usage["prompt_tokens"], output, cached_tokens=cached if _is_count(cached) else 0
     )
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -48,10 +48,9 @@ def _load(
     settings: Mapping[str, Any], inbox: Inbox, send: Send
 ) -> tuple[Batches, Mapping[str, Any]]:
     # Seconds of imports: only once the pipe is watched.
+    from exitdrill_adapters.transformers import model
     from exitdrill_adapters.transformers.continuous import ContinuousBatches
     from exitdrill_adapters.transformers.static import StaticBatches
-
-    from exitdrill_adapters.transformers import model
 
     options = LocalOptions.model_validate(settings["options"])
     loaded = model.load(Path(settings["path"]), options)

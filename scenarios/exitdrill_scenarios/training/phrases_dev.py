@@ -15,7 +15,12 @@ ENGLISH = Book(
         "My name: {name}.",
         "I'm your customer {name}.",
     ),
-    signoffs=("Kindest regards\n{name}", "Best wishes from {name}", "Thanks again\n{name}", "Yours truly\n{name}"),
+    signoffs=(
+        "Kindest regards\n{name}",
+        "Best wishes from {name}",
+        "Thanks again\n{name}",
+        "Yours truly\n{name}",
+    ),
     refs=(
         "It has the case number {ref}.",
         "My reference: {ref}.",
@@ -102,7 +107,11 @@ ENGLISH = Book(
             "Just answer when you have time.",
             "I have time until next month.",
         ),
-        "normal": ("I would be happy about an answer this week.", "Please check it in the next few days.", "A reply soon would be nice."),
+        "normal": (
+            "I would be happy about an answer this week.",
+            "Please check it in the next few days.",
+            "A reply soon would be nice.",
+        ),
     },
 )
 
@@ -115,7 +124,12 @@ GERMAN = Book(
         "Mein Name: {name}.",
         "Ich bin Ihre Kundin {name}.",
     ),
-    signoffs=("Herzlichst\n{name}", "Viele Grüße von {name}", "Nochmals danke\n{name}", "Ihr Kunde\n{name}"),
+    signoffs=(
+        "Herzlichst\n{name}",
+        "Viele Grüße von {name}",
+        "Nochmals danke\n{name}",
+        "Ihr Kunde\n{name}",
+    ),
     refs=(
         "Es hat die Vorgangsnummer {ref}.",
         "Meine Referenz: {ref}.",
