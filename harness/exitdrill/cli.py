@@ -98,7 +98,7 @@ def init(folder: Path) -> None:
 def validate(scenario: str) -> None:
     """Check SCENARIO, its workload and its backends' settings, without any call."""
     from exitdrill.drillable import check
-    from exitdrill.plan import make_plan, most
+    from exitdrill.plan import make_plan, most, warnings
     from exitdrill.scenario import load
 
     drillable = check(load(scenario))
@@ -108,6 +108,8 @@ def validate(scenario: str) -> None:
         f"valid: {drillable.workload.size} cases, {len(plan.arms)} arms, "
         f"{len(drillable.scenario.gates)} gates; a drill makes {spend.calls} calls"
     )
+    for warning in warnings(drillable, plan):
+        _say(f"note: {warning}")
 
 
 @cli.command()
@@ -145,8 +147,10 @@ def _code() -> int:
         error.show(text := io.StringIO())
         _say(text.getvalue().rstrip(), err=True)
         return 2
-    except (KeyboardInterrupt, click.Abort):
-        _say("interrupted; --resume continues from the journal", err=True)
+    except (KeyboardInterrupt, click.Abort) as interrupt:
+        # click wraps it; the note, where there is one, says which folder to resume.
+        notes = getattr(interrupt.__cause__ or interrupt, "__notes__", [])
+        _say("; ".join(["interrupted", *notes]), err=True)
         return 130
     except UsageError as error:
         _say(f"error: {error}", err=True)
@@ -159,7 +163,7 @@ def _code() -> int:
     except Exception:
         import traceback
 
-        traceback.print_exc()
+        _say(traceback.format_exc(), err=True)
         _say("This is a defect of exitdrill's; the lines above help to mend it.", err=True)
         return 70
     return code if isinstance(code, int) else 0
@@ -180,8 +184,8 @@ def _show(result: Result, quiet: bool) -> None:
 def _say(text: object, *, err: bool = False) -> None:
     try:
         click.echo(text, err=err)
-    except BrokenPipeError:
-        # Whoever read our output has gone: that is no verdict, and ends nothing.
+    except OSError:
+        # Whoever read our output has gone, or its disk is full: no verdict, and no end.
         stream = sys.stderr if err else sys.stdout
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 

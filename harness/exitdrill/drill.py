@@ -30,7 +30,7 @@ from exitdrill.errors import (
     UsageError,
 )
 from exitdrill.journal import NOT_BEGUN, Journal
-from exitdrill.plan import Plan, check_same, make_plan, most, write_plan
+from exitdrill.plan import Plan, check_same, make_plan, most, warnings, write_plan
 from exitdrill.replay import Arm, Replay
 from exitdrill.report import render
 from exitdrill.results import write_results
@@ -93,8 +93,8 @@ def run(
     plan = make_plan(drillable, limit)
     swaps = apply_swaps(drillable.scenario)
     folder = _new_folder(scenario, out)
-    write_plan(plan, folder)
-    with _terminable(), _alone(folder), Journal.create(folder / JOURNAL) as journal:
+    with _terminable(), _at_work(folder), Journal.create(folder / JOURNAL) as journal:
+        write_plan(plan, folder)
         _begin(journal, drillable, plan, swaps)
         return _execute(drillable, plan, journal, watcher)
 
@@ -111,7 +111,7 @@ def _resume(
     The plan stays the one that was registered; only the budget may be another, because it decides
     nothing and a spent one must not cost what was paid for.
     """
-    with _terminable(), _alone(folder), Journal.reopen(folder / JOURNAL) as journal:
+    with _terminable(), _at_work(folder), Journal.reopen(folder / JOURNAL) as journal:
         if not journal.input("begun"):
             raise JournalError(NOT_BEGUN, path=journal.path)
         recorded = journal.input("plan")
@@ -131,7 +131,10 @@ def _execute(
 ) -> Result:
     folder = journal.path.parent
     stopped = None
+    variables = (backend.key_env for backend in drillable.scenario.backends.values())
+    journal.hide(os.environ.get(name, "") for name in variables if name)
     announce(drillable, plan, watcher)
+    watcher.note(f"folder: {folder}")
     try:
         asyncio.run(_replay(drillable, plan, journal, watcher))
     except StorageFailed:
@@ -176,6 +179,8 @@ def announce(drillable: Drillable, plan: Plan, watcher: progress.Watcher) -> Non
     if budget is not None:
         limits = budget.model_dump(exclude_none=True)
         watcher.note("budget: " + ", ".join(f"{key} {value}" for key, value in limits.items()))
+    for warning in warnings(drillable, plan):
+        watcher.note(f"note: {warning}")
 
 
 def _currency(scenario: Scenario) -> str | None:
@@ -218,6 +223,10 @@ def _new_folder(scenario: Scenario, out: Path | str | None) -> Path:
             "holds a drill already; continue it with --resume, or choose another folder",
             path=folder,
             key="--out",
+        )
+    if any(folder.iterdir()):
+        raise ScenarioError(
+            "holds other files; choose a new or an empty folder", path=folder, key="--out"
         )
     return folder
 
@@ -302,7 +311,10 @@ async def _arms(
                 known[name] = {"reason": f"could not be started: {error}"}
                 watcher.note(f"{name} could not be started: {error}")
                 continue
+            before = known.get(name, {}).get("description")
             known[name] = {"description": _plain(description)}
+            if before is not None:
+                _check_unchanged(name, before, known[name]["description"])
             arms.append(Arm(name, backend, scenario.backends[name]))
         journal.put_inputs({"arms": known})
         _check_started(scenario, known)
@@ -316,6 +328,16 @@ def _check_started(scenario: Scenario, known: Mapping[str, Any]) -> None:
     if all(reasons[name] for name in scenario.candidates):
         first = scenario.candidates[0]
         raise DrillStopped(f"no candidate could be started; {first!r} {reasons[first]}")
+
+
+def _check_unchanged(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """An arm is one backend: half of its answers must not come from another."""
+    for key in ("model", "revision", "weights_sha256", "server"):
+        if before[key] != now[key]:
+            raise JournalError(
+                f"the backend {name!r} is not the one that this drill began with: its {key} was "
+                f"{before[key]!r} and is {now[key]!r}; start a new drill"
+            )
 
 
 async def _start(
@@ -349,6 +371,17 @@ def _plain(description: Description) -> dict[str, Any]:
 
 
 @contextmanager
+def _at_work(folder: Path) -> Iterator[None]:
+    """Alone in a folder; whoever interrupts is told which one to resume."""
+    with _alone(folder):
+        try:
+            yield
+        except KeyboardInterrupt as interrupt:
+            interrupt.add_note(f"--resume {folder} continues")
+            raise
+
+
+@contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Keep others from the folder: two drills in one would ask, and pay, twice.
 
@@ -376,6 +409,8 @@ def _terminable() -> Iterator[None]:
     """Let SIGTERM end the drill as Ctrl-C does: servers are stopped, the journal is closed."""
 
     def interrupt(signum: int, frame: object) -> None:
+        if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in a script's background job
+            raise KeyboardInterrupt
         signal.raise_signal(signal.SIGINT)
 
     try:

@@ -14,7 +14,7 @@ import contextlib
 import json
 import re
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,6 +30,7 @@ from exitdrill.records import (
     exchange_columns,
     exchange_of,
 )
+from exitdrill.redaction import Redactor
 from exitdrill.storage import Writer, connect
 from exitdrill.workload import Case, Workload
 
@@ -75,6 +76,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._redact = Redactor()
         self._writer = Writer(path)
         self._reader = connect(path)
 
@@ -113,11 +115,18 @@ class Journal:
         self._writer.close()
         self._reader.close()
 
+    def hide(self, secrets: Iterable[str]) -> None:
+        """Mask these values in whatever is recorded from now on."""
+        self._redact = Redactor.of(secrets)
+
     # --- writing --------------------------------------------------------------------------------
 
     def put_inputs(self, inputs: Mapping[str, Any]) -> None:
         """Record inputs by name, as JSON; at once."""
-        rows = [(name, json.dumps(value, allow_nan=False)) for name, value in inputs.items()]
+        rows = [
+            (name, self._redact(json.dumps(value, allow_nan=False)))
+            for name, value in inputs.items()
+        ]
         self._writer.now(
             lambda db: db.executemany("INSERT OR REPLACE INTO inputs VALUES (?, ?)", rows)
         )
@@ -161,7 +170,8 @@ class Journal:
         self, key: Key, state: TrialState, exchange: Exchange, settled: tuple[int, Spend] | None
     ) -> None:
         """Record a trial with its exchange, and settle its last call, in one transaction."""
-        row = (*key, 0, *exchange_columns(exchange))
+        columns = exchange_columns(exchange)
+        row = (*key, 0, *(self._redact(c) if isinstance(c, str) else c for c in columns))
 
         def write(db: sqlite3.Connection) -> None:
             if settled:
@@ -180,7 +190,8 @@ class Journal:
     async def trip(self, keys: Collection[Key]) -> None:
         """Mark failed trials as those that ended their arm: a resumed drill asks them again."""
         sql = "UPDATE trials SET state = 'tripped' WHERE position = ? AND arm = ? AND repeat = ?"
-        await self._writer.soon(lambda db: db.executemany(sql, list(keys)))
+        rows = list(keys)
+        await self._writer.soon(lambda db: db.executemany(sql, rows))
 
     async def put_pass(self, block: int, arm: str, repeat: int, trials: int, busy_ns: int) -> None:
         """Record how long an arm was busy with how many trials."""

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import random
 from collections.abc import Iterator, Mapping
@@ -127,6 +128,23 @@ def most(drillable: Drillable, plan: Plan) -> Spend:
             tokens += each.tokens * times
             money += each.money * times
     return Spend(plan.document["calls"], tokens, money)
+
+
+def warnings(drillable: Drillable, plan: Plan) -> list[str]:
+    """What will keep the drill from a verdict, as far as that can be seen beforehand."""
+    found = []
+    asked = plan.document["workload"]["asked"]
+    cases = itertools.islice(drillable.workload, asked)
+    unjudged = sum(case.checker is None for case in cases)
+    if unjudged:
+        found.append(f"{unjudged} of {asked} cases name no checker, so nobody can say who is right")
+    if not drillable.scenario.gates:
+        found.append("there are no gates, so the verdict will be inconclusive")
+    budget = drillable.scenario.budget
+    calls = plan.document["calls"]
+    if budget is not None and budget.requests is not None and budget.requests < calls:
+        found.append(f"the budget of {budget.requests} requests ends before the {calls} calls do")
+    return found
 
 
 def check_same(plan: Plan, recorded: Mapping[str, Any]) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import IO, Any, Protocol
+from typing import IO, Any, Protocol, cast
 
 from exitdrill.records import Spend
 
@@ -63,21 +63,46 @@ class _Arm:
         return self.this_run / seconds if seconds > 0 else 0.0
 
 
+class _Unfailing:
+    """A stream that goes quiet where it cannot be written: nobody reads, or the disk is full.
+
+    Progress that nobody sees must not end a drill.
+    """
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+        self._works = True
+
+    def write(self, text: str) -> int:
+        """Write, if that still works."""
+        self._try(lambda: self._stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, if that still works."""
+        self._try(self._stream.flush)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def _try(self, action: Callable[[], object]) -> None:
+        if not self._works:
+            return
+        try:
+            action()
+        except OSError:
+            self._works = False
+
+
 class Terminal:
     """Progress on a stream: redrawn in place on a terminal, a line now and then elsewhere."""
 
     def __init__(self, stream: IO[str] | None = None) -> None:
         from rich.console import Console
 
-        class Unread(Console):
-            """Goes quiet where nobody reads it any more; rich would end the drill with code 1."""
-
-            def on_broken_pipe(self) -> None:
-                self.quiet = True
-
-        self._console = Unread(
-            file=stream or sys.stderr, highlight=False, soft_wrap=True, emoji=False
-        )
+        # Structurally a text stream, as far as rich looks.
+        file = cast("IO[str]", _Unfailing(stream or sys.stderr))
+        self._console = Console(file=file, highlight=False, soft_wrap=True, emoji=False)
         self._arms: dict[str, _Arm] = {}
         self._spent = Spend()
         self._currency: str | None = None

@@ -182,6 +182,9 @@ class Replay:
         except BudgetSpent:
             self._over.set()
             raise
+        except Exception as error:  # a defect of an adapter, somebody's or ours: say where
+            error.add_note(f"in arm {arm.name!r} ({arm.spec.adapter_name}), case {case.id!r}")
+            raise
         exchange = await asker.complete(asked)
         await self._judge(arm, key, exchange)
         self._watcher.done(arm.name, exchange.failure is not None, self._budget.spent)

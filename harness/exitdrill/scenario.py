@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -285,4 +286,5 @@ def load(folder: Path | str) -> Scenario:
 
 
 def _name_of(folder: Path) -> str:
-    return re.sub(r"[^A-Za-z0-9_-]", "-", folder.name).strip("-_")[:64] or "drill"
+    letters = re.sub("[\u0300-\u036f]", "", unicodedata.normalize("NFKD", folder.name))
+    return re.sub(r"[^A-Za-z0-9_-]", "-", letters).strip("-_")[:64] or "drill"

@@ -232,6 +232,8 @@ class _Git:
 
     def snapshot(self) -> str:
         """The tree as it stands, ignored files included."""
+        # git trusts an index on size and time, and copies keep their times: begin a new one.
+        (self._store / "index").unlink(missing_ok=True)
         self.run("add", "--all", "--force", ".")
         return self.run("write-tree").decode().strip()
 

@@ -468,10 +468,38 @@ def begun(folder: Path) -> bool:
     return False
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize(
+    ("arguments", "code", "full"),
+    [
+        (["validate", "nowhere"], 2, "stderr"),
+        (["validate", "s"], 0, "stdout"),
+        (["run", "s", "--out", "out"], 0, "stderr"),
+        (["run", "s", "--out", "out", "--quiet"], 0, "stdout"),
+    ],
+)
+def test_a_full_disk_behind_the_output_is_no_verdict(
+    arguments: list[str], code: int, full: str, here: Path
+) -> None:
+    scene(here / "s", cases=60)
+    with open("/dev/full", "w") as device:
+        streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        done = subprocess.run(
+            [sys.executable, "-m", "exitdrill", *arguments],
+            cwd=here,
+            check=False,
+            timeout=60,
+            **(streams | {full: device}),
+        )
+    assert done.returncode == code
+    if arguments[0] == "run":
+        assert (here / "out" / "report.json").exists()
+
+
 def test_ctrl_c_and_resume(interrupted: subprocess.Popen[str], here: Path) -> None:
     out, err = interrupted.communicate(timeout=30)
     assert (interrupted.returncode, out) == (130, "")
-    assert err.strip() == "interrupted; --resume continues from the journal"
+    assert err.strip() == "interrupted; --resume out continues"
     assert not (here / "out" / "report.json").exists()
 
     resumed = command("run", "s", "--resume", "out", "--quiet")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -13,11 +14,11 @@ from tests.harness.drills import Log, Say, case_lines, failing, in_turn, right, 
 
 from exitdrill.backend import Adapter, BackendConfig, Description, Event, Prepared, Request
 from exitdrill.drill import Result, run
-from exitdrill.errors import BackendError, ScenarioError
+from exitdrill.errors import BackendError, JournalError, ScenarioError
 from exitdrill.progress import Silent
 from exitdrill.records import Spend
 from exitdrill.report import validate
-from exitdrill.scenario import AppSpec, BackendSpec, ServerSpec, SwapSpec
+from exitdrill.scenario import AppSpec, BackendSpec, BudgetSpec, ServerSpec, SwapSpec
 from exitdrill_adapters.scripted import Answer, ScriptedBackend, last_user_text
 
 
@@ -301,3 +302,61 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
     with pytest.raises(ScenarioError, match="is a file"):
         run(scenario(1, old=log.adapter(), new=log.adapter()), out=tmp_path / "drill")
     assert log.calls == []
+
+
+def test_a_folder_with_other_files_is_not_written_to(tmp_path: Path) -> None:
+    (tmp_path / "report.md").write_text("mine")
+    with pytest.raises(ScenarioError, match="holds other files"):
+        run(scenario(2, old=Log().adapter(), new=Log().adapter()), out=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["report.md"]
+    assert (tmp_path / "report.md").read_text() == "mine"
+
+
+def test_a_key_that_a_server_echoes_is_in_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = 'sk-"quoted"\\and-long-enough'
+    monkeypatch.setenv("OLD_KEY", secret)
+    log = Log()
+    says: dict[str, Any] = {
+        "old": log.adapter(lambda request: Answer(text=f"You sent {secret}, thank you")),
+        "new": log.adapter(failing("server", f"401: Bearer {secret}")),
+    }
+    drilled = scenario(3, None, {"key_env": "OLD_KEY"}, **says)
+    run(drilled, out=tmp_path / "drill")
+    forms = [secret, json.dumps(secret)[1:-1], html.escape(secret)]
+    for path in (tmp_path / "drill").iterdir():
+        content = path.read_bytes()
+        assert not [form for form in forms if form.encode() in content], path.name
+    answers = {row["answer"] for row in case_lines(tmp_path / "drill") if row["arm"] == "old"}
+    assert answers == {"You sent [key], thank you"}
+
+
+def test_a_resumed_arm_is_the_same_backend(tmp_path: Path) -> None:
+    log = Log()
+
+    class Relabelled(ScriptedBackend):
+        weights = "a" * 64
+
+        async def start(self) -> Description:
+            return Description(adapter="x", model="m", weights_sha256=self.weights)
+
+    arms: dict[str, Any] = {
+        "old": log.adapter(),
+        "new": lambda config: Relabelled(config, right),
+    }
+    run(scenario(4, None, None, {"budget": BudgetSpec(requests=7)}, **arms), out=tmp_path / "d")
+    Relabelled.weights = "b" * 64
+    with pytest.raises(JournalError, match=r"'new' is not the one .* weights_sha256"):
+        run(scenario(4, **arms), resume=tmp_path / "d")
+
+
+def test_a_defect_of_an_adapter_says_where(tmp_path: Path) -> None:
+    def say(request: Request) -> Answer:
+        raise ValueError("oops")
+
+    log = Log()
+    with pytest.raises(ValueError, match="oops") as raised:
+        run(scenario(2, old=log.adapter(), new=log.adapter(say)), out=tmp_path / "drill")
+    (note,) = raised.value.__notes__
+    assert "arm 'new'" in note

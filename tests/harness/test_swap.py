@@ -55,6 +55,17 @@ def write(folder: Path, files: dict[str, str | bytes]) -> Path:
     return folder
 
 
+def test_an_edit_of_the_same_length_and_time_is_seen(tmp_path: Path) -> None:
+    """git trusts an index on size and time, and a fresh clone gives all files one time."""
+    app = write(tmp_path / "app", {"main.py": "model = 'gpt-4'\n"})
+    overlay = write(tmp_path / "overlay", {"main.py": "model = 'gpt-5'\n"})
+    for number in range(3):
+        for path in (app / "main.py", overlay / "main.py"):
+            os.utime(path, (1_700_000_000, 1_700_000_000))
+        diff = apply(app, Swap(overlay=overlay), tmp_path / str(number)).diff
+        assert "+model = 'gpt-5'" in diff
+
+
 def patched(app: Path, patch: str | bytes) -> AppliedSwap:
     """Apply a patch to the app, in a folder beside the scenario's."""
     root = app.parent.parent

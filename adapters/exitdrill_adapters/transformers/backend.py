@@ -1,7 +1,7 @@
 """Any local directory of a causal model, computed in a child process by transformers.
 
 This side never imports torch: what computes cannot delay the clock of who measures, and its
-death is an error of the requests under way. ``local/worker.py`` is the other side.
+death is an error of the requests under way. `worker` is the other side.
 """
 
 from __future__ import annotations
