@@ -73,9 +73,12 @@ def charge(reply: Reply, reserved: Spend, price: PriceSpec | None) -> Spend:
 
 def charge_failed(error: BackendError, answered_partly: bool, reserved: Spend) -> Spend:
     """What a failed call used: nothing where it was refused; as reserved where nobody knows."""
-    if error.kind in FREE and not answered_partly:
-        return Spend(1, 0, 0.0)
-    return reserved
+    return Spend(1, 0, 0.0) if is_free(error, answered_partly) else reserved
+
+
+def is_free(error: BackendError, answered_partly: bool) -> bool:
+    """Whether a failed call is known to have cost nothing."""
+    return error.kind in FREE and not answered_partly
 
 
 def reply_money(reply: Reply, price: PriceSpec | None) -> float | None:

@@ -94,6 +94,8 @@ def regex(*, pattern: str | None = None, ignore_case: bool = False) -> Checker:
 
     def check(reply: Reply, case: Case) -> bool:
         source = pattern if pattern is not None else _text(case)
+        if pattern is None and not source:
+            raise CheckerProblem("expected is an empty pattern, which matches everything")
         return search(source, reply.text, ignore_case=ignore_case)
 
     return check
@@ -127,6 +129,8 @@ def json_schema(*, schema: Mapping[str, Any] | None = None, fences: bool = False
             raise ScenarioError(str(problem)) from None
 
     def check(reply: Reply, case: Case) -> bool:
+        if schema is None and case.expected in ({}, True):
+            raise CheckerProblem("expected is an empty schema, which allows everything")
         validator = _validator(schema if schema is not None else case.expected)
         try:
             value = parse_json(reply.text, fences=fences)

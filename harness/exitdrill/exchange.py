@@ -13,7 +13,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 from tenacity.wait import wait_random_exponential
 
 from exitdrill.backend import Backend, Edit, Event, Finish, Prepared, Request, Timeouts, fold
-from exitdrill.budget import Budget, charge, charge_failed, reply_money, worst_case
+from exitdrill.budget import Budget, charge, charge_failed, is_free, reply_money, worst_case
 from exitdrill.errors import BackendError
 from exitdrill.journal import Journal
 from exitdrill.records import Attempt, Exchange, Failure, Key, Spend, TrialState
@@ -107,7 +107,6 @@ class Asker:
         if asked.call is not None:
             self.budget.settle(asked.most, asked.spent)
             await self.journal.settle(asked.call, asked.spent)
-            asked.total_money += asked.spent.money
             asked.call = None
 
     async def dismiss(self, asked: _Asked) -> None:
@@ -140,7 +139,6 @@ class _Asked:
     call: int | None = None
     sent_ns: int = 0
     spent: Spend = field(default_factory=Spend)
-    total_money: float = 0.0
 
     def exchange(self, spec: BackendSpec) -> Exchange:
         """The record of it."""
@@ -151,7 +149,7 @@ class _Asked:
             failure=Failure.of(self.error) if self.error else None,
             attempts=tuple(self.attempts),
             sent_ns=self.sent_ns,
-            money=None if money is None else money + self.total_money,
+            money=money,
         )
 
 
@@ -159,8 +157,8 @@ async def collect(stream: AsyncIterator[Event], timeouts: Timeouts, events: list
     """Append a stream's events to a list, within the timeouts.
 
     The gap counts between events, not before the first: until then a request may be queued.
-    Raises `BackendError`: the stream's own, ``timeout``, or ``malformed_stream`` where the stream
-    ends without saying that the answer is whole.
+    Raises `BackendError`: the stream's own, ``timeout``, ``malformed_stream`` where the stream ends
+    without saying that the answer is whole, ``server`` where it says that it ended in an error.
     """
     loop = asyncio.get_running_loop()
     end = loop.time() + timeouts.request
@@ -178,8 +176,12 @@ async def collect(stream: AsyncIterator[Event], timeouts: Timeouts, events: list
             if loop.time() < end:
                 which = f"nothing came for {timeouts.gap:g} s in the middle of the answer"
             raise BackendError("timeout", which) from None
-    if not any(isinstance(event, Finish) for event in events):
+    finishes = [event for event in events if isinstance(event, Finish)]
+    if not finishes:
         raise BackendError("malformed_stream", "the stream ended before the answer was whole")
+    if finishes[-1].reason == "error":
+        word = finishes[-1].raw or "error"
+        raise BackendError("server", f"the backend ended the answer with {word!r}")
 
 
 def _attempt(asked: _Asked) -> Attempt:
@@ -190,6 +192,7 @@ def _attempt(asked: _Asked) -> Attempt:
         error=error.kind if error else None,
         status=error.status if error else None,
         message=error.message if error else None,
+        unpriced=error is not None and not is_free(error, bool(asked.events)),
     )
 
 

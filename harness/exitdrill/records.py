@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from typing import Any, Literal
 
 from exitdrill import backend
@@ -18,13 +18,17 @@ Key = tuple[int, str, int]
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One call of an exchange: nanoseconds after the scheduled send, and how it ended."""
+    """One call of an exchange: nanoseconds after the scheduled send, and how it ended.
+
+    ``unpriced``: it failed, and what it cost all the same is not known.
+    """
 
     sent_ns: int
     ended_ns: int
     error: ErrorKind | None = None
     status: int | None = None
     message: str | None = None
+    unpriced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,8 @@ class Exchange:
     """One request with its answer or its error.
 
     ``events`` are those of the last attempt; ``sent_ns`` is when that was sent, in nanoseconds
-    after the scheduled send time. ``money`` is what all attempts cost, None without a price.
+    after the scheduled send time. ``money`` is what the answer cost by its usage, None where that
+    is not known; what failed attempts cost nobody knows, and only the budget reckons with it.
     """
 
     edits: tuple[Edit, ...] = ()
@@ -131,7 +136,7 @@ def exchange_columns(exchange: Exchange) -> tuple[Any, ...]:
         dump([[edit.action, edit.path, edit.detail] for edit in exchange.edits]),
         dump_events(exchange.events),
         dump([failure.kind, failure.message, failure.status]) if failure else None,
-        dump([[a.sent_ns, a.ended_ns, a.error, a.status, a.message] for a in exchange.attempts]),
+        dump([astuple(attempt) for attempt in exchange.attempts]),
         exchange.sent_ns,
         exchange.money,
     )

@@ -6,6 +6,7 @@ a selection of cases.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -26,12 +27,14 @@ from exitdrill.measures import MEASURES
 from exitdrill.measures.base import Pair, Row, finite
 from exitdrill.measures.facts import Facts, Measured
 from exitdrill.records import Exchange
-from exitdrill.verdict import Gate, Verdict, judge, overall, verdict_of
+from exitdrill.report.text import LONGEST, shorten
+from exitdrill.verdict import Gate, Verdict, judge, overall, rates, unanswered, verdict_of
 from exitdrill.workload import Case
 
 SCHEMA_VERSION = 1
 SELECTED = 40
 LONGEST_PROMPT = 2_000
+LONGEST_SHOWN = LONGEST - 60  # with the note of the cut, a report does not cut it once more
 
 Json = dict[str, Any]
 
@@ -41,6 +44,7 @@ def write_results(journal: Journal, checkers: Mapping[str, Checker], folder: Pat
     plan = journal.input("plan")
     facts = Facts(journal, plan, checkers)
     selection = _Selection(plan["incumbent"])
+    distinct: set[bytes] = set()
     edits: dict[str, Counter[tuple[str, str, str]]] = {arm: Counter() for arm in facts.columns}
     with replacing(folder / "cases.jsonl") as file:
         for case, trials in facts.measure():
@@ -49,7 +53,9 @@ def write_results(journal: Journal, checkers: Mapping[str, Checker], folder: Pat
             for each in trials:
                 edits[each.view.trial.arm].update(_edit_keys(each.view.trial.exchange))
             selection.see(case, trials)
+            distinct.add(_fingerprint(case))
     report = _report(journal, plan, facts, edits, selection)
+    report["not_tested"] += _not_known(facts, journal.size, len(distinct))
     with replacing(folder / "report.json") as file:
         json.dump(report, file, indent=1, allow_nan=False)
         file.write("\n")
@@ -122,7 +128,7 @@ def _candidate(journal: Journal, plan: Json, facts: Facts, name: str) -> tuple[J
     swap_error = journal.input("swaps", {}).get(name, {}).get("error")
     veto = None if swap_error is None else f"swap_failed: {swap_error}"
     obstacles = [] if status["status"] == "complete" else [status["status_reason"]]
-    verdict = verdict_of(gates, obstacles, veto)
+    verdict = verdict_of(gates, [*obstacles, *unanswered(pair)], veto, rates(pair))
     report: Json = {
         "name": name,
         "description": _description(plan, arms, name),
@@ -147,11 +153,20 @@ def _row(row: Row) -> Json:
         "n": row.n,
         "noise": finite(row.noise),
         "note": row.note,
+        "missed": [
+            end
+            for end, value in (("incumbent", row.incumbent), ("candidate", row.candidate))
+            if value is not None and math.isinf(value)
+        ],
     }
 
 
 def _gate(gate: Gate) -> Json:
-    return asdict(gate) | {"estimate": finite(gate.estimate), "interval": _interval(gate.interval)}
+    return asdict(gate) | {
+        "estimate": finite(gate.estimate),
+        "interval": _interval(gate.interval),
+        "own_interval": _interval(gate.own_interval),
+    }
 
 
 def _interval(interval: tuple[float, float] | None) -> list[float] | None:
@@ -173,13 +188,15 @@ def _description(plan: Json, arms: Json, name: str) -> Json:
 def _status(plan: Json, facts: Facts, arms: Json, name: str, stopped: str | None) -> Json:
     """Whether an arm did all that was planned, and why not."""
     planned = plan["workload"]["asked"] * plan["replay"]["repeats"]
-    completed = int(np.count_nonzero(~np.isnan(facts.columns[name]["answered"])))
+    answered = facts.columns[name]["answered"]
+    completed = int(np.count_nonzero(~np.isnan(answered)))
+    counts = {"completed_trials": completed, "answered_trials": int(np.nansum(answered))}
     reason = arms.get(name, {}).get("reason")
     if completed >= planned and reason is None:
-        return {"status": "complete", "status_reason": None, "completed_trials": completed}
+        return {"status": "complete", "status_reason": None, **counts}
     status = "broken_off" if completed else "not_started"
     why = reason or stopped or f"{completed} of {planned} trials were completed"
-    return {"status": status, "status_reason": why, "completed_trials": completed}
+    return {"status": status, "status_reason": why, **counts}
 
 
 def _money(plan: Json, amount: float) -> Json | None:
@@ -204,6 +221,29 @@ def _not_tested(journal: Journal, plan: Json) -> Iterator[str]:
         yield "Latency under the load of production: requests were sent in a closed loop."
     yield "State that a provider hosts (files, threads, vector stores, fine-tunes) is not replayed."
     yield "The way back, the time that an exit takes, and the contract's terms."
+
+
+def _not_known(facts: Facts, cases: int, distinct: int) -> Iterator[str]:
+    """What the cases themselves leave open."""
+    known = np.zeros(cases, dtype=bool)
+    for columns in facts.columns.values():
+        known |= ~np.isnan(columns["success"]).all(axis=1)
+    judged = int(np.count_nonzero(known))
+    if judged < cases:
+        yield (
+            f"Success is known for {judged} of {cases} cases: of the others no answer is expected, "
+            "or none could be judged."
+        )
+    if distinct < cases:
+        yield (
+            f"{cases} cases, but only {distinct} distinct requests: the same request again is no "
+            "independent case, so that intervals are narrower than they should be."
+        )
+
+
+def _fingerprint(case: Case) -> bytes:
+    text = json.dumps([case.request.operation, case.request.body], sort_keys=True)
+    return hashlib.sha256(text.encode()).digest()
 
 
 # --- edits --------------------------------------------------------------------------------------
@@ -282,13 +322,24 @@ def _outcome(measured: Measured | None) -> Json:
 def prompt_of(case: Case) -> str:
     """The last thing that the user says in a case, cut to a readable length."""
     body = case.request.body
-    for message in reversed(body.get("messages", [])):
-        if message.get("role") == "user":
-            content = message.get("content")
-            text = content if isinstance(content, str) else json.dumps(content)
-            return text[:LONGEST_PROMPT]
-    text = body.get("prompt", body.get("input", ""))
-    return (text if isinstance(text, str) else json.dumps(text))[:LONGEST_PROMPT]
+    messages = body.get("messages")
+    said = [
+        message.get("content")
+        for message in (messages if isinstance(messages, list) else [])
+        if isinstance(message, Mapping) and message.get("role") == "user"
+    ]
+    value = said[-1] if said else body.get("prompt", body.get("input", ""))
+    return _text(value)[:LONGEST_PROMPT]
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _shown(value: Any) -> Any:
+    """A JSON value as the selection shows it: whole, or the beginning of its text."""
+    text = _text(value)
+    return value if len(text) <= LONGEST_SHOWN else shorten(text, LONGEST_SHOWN)
 
 
 @dataclass
@@ -311,7 +362,7 @@ class _Selection:
                 {
                     "case": case.id,
                     "prompt": prompt_of(case),
-                    "expected": case.expected,
+                    "expected": _shown(case.expected),
                     "tags": list(case.tags),
                     "why": why,
                     "answers": [self._answer(each) for each in first],
@@ -336,14 +387,15 @@ class _Selection:
         return "unchanged"
 
     def _answer(self, each: Measured) -> Json:
-        trial = each.view.trial
+        trial, reply = each.view.trial, each.view.reply
         success = each.values["success"]
+        failure = trial.exchange.failure
         return {
             "arm": trial.arm,
             "repeat": trial.repeat,
-            "answer": each.view.reply.text,
-            "tool_calls": [asdict(call) for call in each.view.reply.tool_calls],
-            "error": asdict(trial.exchange.failure) if trial.exchange.failure else None,
+            "answer": _shown(reply.text),
+            "tool_calls": _shown([asdict(call) for call in reply.tool_calls]),
+            "error": asdict(failure) | {"message": _shown(failure.message)} if failure else None,
             "success": None if math.isnan(success) else bool(success),
         }
 

@@ -6,6 +6,12 @@ candidate, because a single failure suffices), and is open in between. What was 
 open, never a pass. With k candidates each is tested at alpha/k. Sources: research on
 non-inferiority tests; Holm, *A simple sequentially rejective multiple test procedure*,
 Scandinavian Journal of Statistics 6 (1979) 65–70.
+
+A candidate that failed to answer more than half of its requests is not compared: whatever gates
+pass, it is inconclusive at best, and not ready where one fails. With an incumbent that answered
+nothing there is nothing to compare with: every gate on trials is open. A verdict "ready" says what
+it rests on: its gates, the shares of right answers and of answers on both sides, and whether any
+gate is on the answers at all.
 """
 
 from __future__ import annotations
@@ -18,7 +24,7 @@ from typing import Any, Literal
 import numpy as np
 
 from exitdrill.measures import BY_NAME
-from exitdrill.measures.base import Measure, Pair, Row
+from exitdrill.measures.base import ArmFacts, Measure, Pair, Row, finite
 from exitdrill.sentences import Figures, amount, compared, counted, level, limited
 from exitdrill.stats import Interval
 
@@ -27,11 +33,16 @@ GateKind = Literal["non_inferiority", "bound", "cap"]
 """Against the incumbent: ``non_inferiority`` where higher is better, ``bound`` where lower is. A
 ``cap`` is a limit on the candidate's own value."""
 Status = Literal["ready", "not_ready", "inconclusive"]
+LEAST_ANSWERED = 0.5
+"""The share of its requests that a candidate must have answered to be compared."""
 
 
 @dataclass(frozen=True)
 class Gate:
-    """A gate, judged. ``interval`` is two-sided at 1 − 2·alpha, in candidate − incumbent."""
+    """A gate, judged. ``interval`` is two-sided at 1 − 2·alpha, in candidate − incumbent.
+
+    ``own_interval`` is that of the candidate's value alone: a limit is judged on it.
+    """
 
     name: str
     measure: str
@@ -44,14 +55,20 @@ class Gate:
     n: int
     status: GateStatus
     reason: str
+    own_interval: Interval | None = None
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer for one candidate, with its reasons."""
+    """The answer for one candidate, with its reasons; where it is ready, with what was judged.
+
+    ``caution`` is what nobody may overlook who reads no more than "ready".
+    """
 
     status: Status
     reasons: tuple[str, ...]
+    judged: tuple[str, ...] = ()
+    caution: str | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +111,7 @@ class _Test:
         """The value and the interval that the bound applies to."""
         if self.relative:
             return row.estimate, row.interval
-        value = row.candidate
+        value = finite(row.candidate)
         if self.sampled:
             return value, row.own
         return value, None if value is None else (value, value)
@@ -128,12 +145,42 @@ def judge(specs: Sequence[Mapping[str, Any]], pair: Pair, alpha: float, planned:
     return [_gate(test, number in failed, alpha) for number, test in enumerate(tests)]
 
 
+def unanswered(pair: Pair) -> list[str]:
+    """The obstacles that lie in too few answers."""
+    silent = [reason for arm in (pair.incumbent, pair.candidate) if (reason := _silent(arm))]
+    answers, asked = _answers(pair.candidate)
+    if 0 < answers < LEAST_ANSWERED * asked:
+        share = level("share", LEAST_ANSWERED)
+        silent.append(
+            f"{pair.candidate.name} answered only {answers} of {asked} requests; "
+            f"a candidate that answers fewer than {share} is not compared"
+        )
+    return silent
+
+
+def rates(pair: Pair) -> str:
+    """How many answers were right, and how many there were, on both sides."""
+    said = []
+    for name, what in (("success", "right answers"), ("answered", "requests answered")):
+        row = BY_NAME[name].row(pair)
+        if row.candidate is None or row.incumbent is None:
+            said.append(f"{what}: not measured")
+            continue
+        theirs, ours = (level("share", value) for value in (row.candidate, row.incumbent))
+        said.append(f"{what}: {theirs} ({pair.incumbent.name}: {ours}; {row.n} cases)")
+    return ", ".join(said)
+
+
 def verdict_of(
-    gates: Sequence[Gate], obstacles: Sequence[str] = (), veto: str | None = None
+    gates: Sequence[Gate],
+    obstacles: Sequence[str] = (),
+    veto: str | None = None,
+    rates: str | None = None,
 ) -> Verdict:
     """Ready when every gate passes; not ready on a failure or a veto; else inconclusive.
 
-    ``obstacles`` say why the candidate could not be measured as planned.
+    ``obstacles`` say why the candidate could not be measured as planned, ``rates`` what share of
+    its answers there were and were right.
     """
     failures = [f"{gate.name}: {gate.reason}" for gate in gates if gate.status == "fail"]
     if veto is not None or failures:
@@ -143,7 +190,19 @@ def verdict_of(
         return Verdict("inconclusive", (*obstacles, *still_open))
     if not gates:
         return Verdict("inconclusive", ("the scenario has no gates, so nothing was decided",))
-    return Verdict("ready", tuple(f"{gate.name}: {gate.reason}" for gate in gates))
+    return _ready(gates, rates)
+
+
+def _ready(gates: Sequence[Gate], rates: str | None) -> Verdict:
+    passed = f"gates passed: {', '.join(gate.name for gate in gates)}"
+    shares = [rates] if rates else []
+    caution = None
+    if not any(BY_NAME[gate.measure].section == "drift" for gate in gates):
+        caution = "no gate is on the answers"
+        caution += f" ({rates})" if rates else ""
+        shares = [caution]
+    reasons = (*(f"{gate.name}: {gate.reason}" for gate in gates), *shares)
+    return Verdict("ready", reasons, (passed, *shares), caution)
 
 
 def overall(
@@ -160,13 +219,20 @@ def overall(
         return {
             "status": "ready",
             "candidate": by_status["ready"][0],
-            "reasons": [f"{name} is ready" for name in by_status["ready"]],
+            "reasons": [_headline(name, verdicts[name]) for name in by_status["ready"]],
+            "judged": [
+                f"{name}: {line}" for name in by_status["ready"] for line in verdicts[name].judged
+            ],
         }
     if by_status["inconclusive"]:
         reasons = [f"{name}: {verdicts[name].reasons[0]}" for name in by_status["inconclusive"]]
         return {"status": "inconclusive", "candidate": None, "reasons": reasons}
     reasons = [f"{name}: {verdicts[name].reasons[0]}" for name in by_status["not_ready"]]
     return {"status": "not_ready", "candidate": None, "reasons": reasons}
+
+
+def _headline(name: str, verdict: Verdict) -> str:
+    return f"{name} is ready" + (f", but {verdict.caution}" if verdict.caution else "")
 
 
 def _failed(tests: Sequence[_Test], alpha: float) -> set[int]:
@@ -209,6 +275,7 @@ def _gate(test: _Test, failed: bool, alpha: float) -> Gate:
         n=row.n,
         status=status,
         reason=reason,
+        own_interval=row.own,
     )
 
 
@@ -236,10 +303,22 @@ def _missing(test: _Test) -> str | None:
     if test.measure.column is None:
         return None
     for arm in (test.pair.incumbent, test.pair.candidate):
-        completed = int(np.count_nonzero(~np.isnan(arm.columns["answered"])))
+        _, completed = _answers(arm)
         if completed < test.planned:
             return f"{arm.name} completed only {completed} of {test.planned} trials"
-    return None
+    return _silent(test.pair.incumbent)
+
+
+def _silent(arm: ArmFacts) -> str | None:
+    """An arm that was asked and never answered."""
+    answers, asked = _answers(arm)
+    return f"{arm.name} answered none of its {asked} requests" if asked and not answers else None
+
+
+def _answers(arm: ArmFacts) -> tuple[int, int]:
+    """How many trials were answered, of how many that were completed."""
+    answered = arm.columns["answered"]
+    return int(np.nansum(answered)), int(np.count_nonzero(~np.isnan(answered)))
 
 
 def _half_measured(test: _Test) -> str | None:
@@ -251,7 +330,8 @@ def _half_measured(test: _Test) -> str | None:
     count = int(np.count_nonzero(np.isnan(ours) != np.isnan(theirs)))
     if not count:
         return None
-    return f"{count} of {test.planned} pairs of answers could be judged on one side only"
+    verb = "judged" if test.measure.section == "drift" else "timed"
+    return f"{count} of {test.planned} pairs of answers could be {verb} on one side only"
 
 
 def _fails_itself(test: _Test, noise: Row | None) -> str | None:
@@ -289,7 +369,7 @@ def _sentence(test: _Test, row: Row, status: GateStatus) -> str:
     value, interval = test.compared(row)
     unit = row.unit or test.measure.unit
     if value is None or interval is None:
-        return f"too many requests failed, which counts as a missed deadline ({row.note})"
+        return f"too many requests missed their deadline ({row.note})"
     if not test.sampled:
         return counted(value, test.margin, unit, kept=test.kept(value))
     measure = test.measure

@@ -10,13 +10,7 @@ from typing import Any
 import pytest
 
 from exitdrill.errors import ErrorKind
-from exitdrill_adapters.openai.failures import (
-    MAX_MESSAGE,
-    clean,
-    from_response,
-    from_stream,
-    retry_after,
-)
+from exitdrill_adapters.openai.failures import from_response, from_stream, retry_after
 
 OVERFLOW = "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens"
 MISTRAL_422 = {
@@ -115,13 +109,28 @@ def test_retry_after() -> None:
     assert retry_after({"Retry-After": later}) == pytest.approx(60, abs=2)
     assert retry_after({"Retry-After": earlier}) == 0
     assert retry_after({"Retry-After": "-3"}) == 0
-    for nonsense in ("soon", "nan", "inf", ""):
+    for nonsense in ("soon", "nan", "inf", "", "9" * 5000):
         assert retry_after({"Retry-After": nonsense}) is None
     assert retry_after({}) is None
+    for ancient in ("Mon, 01 Jan 0001 00:00:00 -0000", "Mon, 01 Jan 0001 00:00:00 +2359"):
+        assert not retry_after({"Retry-After": ancient})
 
 
-def test_a_message_is_capped_and_without_the_key() -> None:
-    text = clean("x" * (MAX_MESSAGE - 5) + " sk-secret " + "y" * 999, "sk-secret")
-    assert len(text) == MAX_MESSAGE
-    assert "sk-" not in text
-    assert clean("a\n\n  b", None) == "a b"
+@pytest.mark.parametrize(
+    "body",
+    [
+        "[" * 200_000,
+        '{"error":' * 900 + "1" + "}" * 900,
+        '{"error":' * 150 + "1" + "}" * 150,
+        '{"message": {"detail": ' * 90 + "1" + "}}" * 90,
+        '{"error": {"message": ' + "9" * 5000 + "}}",
+        '{"error": {"code": NaN, "message": 1e999}}',
+        '{"error": {"message": "half \\ud800 a character"}}',
+        '{"detail": [[[{"loc": {"a": 1}, "msg": []}]], null, 3]}',
+        "\x00",
+    ],
+)
+def test_hostile_json(body: str) -> None:
+    error = from_response(400, {}, body)
+    assert (error.kind, error.status) == ("bad_parameter", 400)
+    assert error.message

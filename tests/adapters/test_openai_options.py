@@ -48,15 +48,37 @@ def test_it_is_a_backend() -> None:
         ({"headers": {"Host": "hush"}}, "headers", "set by the adapter"),
         ({"headers": {"X-A": "a\r\nB: hush"}}, "headers", "no valid header"),
         ({"extra_body": {"model": "hush"}}, "extra_body", "'model'"),
+        ({"extra_body": {"api_key": "hush"}}, "extra_body.api_key", "key_env"),
+        ({"extra_body": {"apiKey": "hush"}}, "extra_body.apiKey", "key_env"),
+        ({"extra_body": {"x-api-key": "hush"}}, "extra_body.x-api-key", "key_env"),
+        ({"extra_body": {"a": [{"token": "hush"}]}}, "extra_body.a.token", "key_env"),
+        ({"extra_body": {"auth": {"value": ["hush"]}}}, "extra_body.auth.value", "key_env"),
+        ({"extra_body": {"a": {"user": "sk-hush-0123456789"}}}, "extra_body.a.user", "key_env"),
+        ({"extra_body": {"user": ["Bearer hush"]}}, "extra_body.user", "key_env"),
+        ({"extra_body": {"sk-hush-0123456789": 1}}, "extra_body", "key_env"),
+        ({"extra_body": {"user": "pre hush-of-the-environment"}}, "extra_body.user", "key_env"),
+        ({"headers": {"X-User": "bearer hush"}}, "headers.X-User", "key_env"),
+        ({"headers": {"X-User": "hush-of-the-environment"}}, "headers.X-User", "key_env"),
+        ({"vendor": "sk-hush-0123456789"}, "vendor", "key_env"),
+        ({"tokenizer": "sk-hush-0123456789"}, "tokenizer", "key_env"),
+        ({"api_key": "hush"}, "api_key", "key_env"),
         ({"tokenizer": "../tokenizer.json"}, "tokenizer", "leads out"),
         ({"tokenizer": "a/../../b"}, "tokenizer", "leads out"),
         ({"tokenizer": "absent.json"}, "tokenizer", "nothing at"),
         ({"tokenizer": "."}, "tokenizer", "not a file"),
     ],
 )
-def test_a_wrong_option(tmp_path: Path, options: dict[str, Any], key: str, words: str) -> None:
+def test_a_wrong_option(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, Any],
+    key: str,
+    words: str,
+) -> None:
+    monkeypatch.setenv("DRILL_KEY", " hush-of-the-environment\n")
+    config = dataclasses.replace(BASE, root=tmp_path, key_env="DRILL_KEY", options=options)
     with pytest.raises(ScenarioError) as caught:
-        make(tmp_path, **options)
+        OpenAIBackend(config)
     assert caught.value.key == f"{OPTIONS}.{key}"
     assert words in str(caught.value)
     assert "hush" not in str(caught.value)
@@ -68,6 +90,33 @@ def test_options_that_are_fine(tmp_path: Path) -> None:
     make(tokenizer=str(tmp_path / "tokenizer.json"))
 
 
+def test_parameters_that_only_sound_like_secrets() -> None:
+    make(
+        extra_body={
+            "min_tokens": 3,
+            "stop_token_ids": [1, 2],
+            "skip_special_tokens": True,
+            "eos_token": "</s>",
+            "bad_words": ["task-oriented-dialogue"],
+            "prompt_cache_key": "drill",
+            "chat_template_kwargs": {"enable_thinking": False, "stop_token": "<|end|>"},
+            "monkey": "risk-assessment-of-2024",
+        }
+    )
+
+
+def test_a_filler_is_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DRILL_KEY", "none")
+    options = {"extra_body": {"reasoning_effort": "none"}}
+    OpenAIBackend(dataclasses.replace(BASE, key_env="DRILL_KEY", options=options))
+
+
+def test_the_key_of_a_vendors_row_is_refused_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MISTRAL_API_KEY", "hushhushhush")
+    with pytest.raises(ScenarioError, match="key_env"):
+        make(endpoint=None, vendor="mistral", extra_body={"user": "hushhushhush"})
+
+
 @pytest.mark.parametrize(
     ("endpoint", "words"),
     [
@@ -77,6 +126,9 @@ def test_options_that_are_fine(tmp_path: Path) -> None:
         ("http://hush@host/v1", "credentials"),
         ("localhost:8000/v1", "must begin with http://"),
         ("ftp://host/v1", "must begin with http://"),
+        ("example.com/v1", "name a host, such as 'http://127.0.0.1:8000/v1'"),
+        ("http:///v1", "name a host, such as 'http://127.0.0.1:8000/v1'"),
+        ("//hush/v1", "name a host, such as 'http://127.0.0.1:8000/v1'"),
         ("http://host/v1?key=hush", "leave out"),
         ("http://host/v1/chat/completions", "leave out '/chat/completions'"),
         ("http://host/v1/completions/", "leave out '/completions'"),

@@ -24,6 +24,7 @@ def row(name: str, unit: str, label: str, figures: tuple[Any, ...], note: str | 
         "unit": unit,
         "label": label,
         "note": note,
+        "missed": [],
         **dict(zip(keys, figures, strict=True)),
     }
 
@@ -34,6 +35,7 @@ def gate(name: str, measure: str, unit: str, judged: str, figures: tuple[Any, ..
     keys = ("margin", "estimate", "interval", "n", "reason")
     values = dict(zip(keys, figures, strict=True))
     return {
+        "own_interval": None,
         "name": name,
         "measure": measure,
         "unit": unit,
@@ -204,6 +206,14 @@ def _not_ready() -> dict[str, Any]:
                 (0.2, 1.029, [0.85, 1.31], 400, "the lower bound is above the margin"),
             ),
             gate(
+                "unlike",
+                "chrf",
+                "share",
+                "cap fail",
+                (0.1, 0.147, None, 400, "14.7 % of the answers are unlike"),
+            )
+            | {"own_interval": [0.115, 0.183]},
+            gate(
                 "lines",
                 "lines",
                 "lines",
@@ -324,12 +334,18 @@ def report() -> dict[str, Any]:
             ),
             "status": "complete",
             "status_reason": None,
+            "completed_trials": 800,
+            "answered_trials": 800,
             "success": 0.965,
         },
         "candidates": [_ready(), _not_ready(), _inconclusive()],
         "verdict": {
             "status": "ready",
             "reasons": ["mistral-local is ready: all its gates pass, each at 0.05/3."],
+            "judged": [
+                "mistral-local: gates passed: success, latency, lines, tools",
+                "mistral-local: right answers: 97 % (vendor: 96.5 %; 400 cases)",
+            ],
             "candidate": "mistral-local",
         },
         "not_tested": [

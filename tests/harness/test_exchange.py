@@ -18,7 +18,7 @@ from exitdrill.errors import TRANSIENT, BackendError, ErrorKind
 from exitdrill.exchange import Asker, allowed, collect, refusal
 from exitdrill.journal import Journal
 from exitdrill.records import Exchange, Spend
-from exitdrill.scenario import BackendSpec
+from exitdrill.scenario import BackendSpec, PriceSpec
 from exitdrill_adapters.scripted import Answer, Error, scripted
 
 Ask = Callable[..., Any]
@@ -329,6 +329,63 @@ async def test_usage_that_nobody_can_have_used_is_charged_as_unknown(
     assert first > 20
     await ask(lambda _: Answer(text="x", input_tokens=10**30, output_tokens=1))
     assert journal.spend().tokens == 2 * first
+
+
+PRICE = PriceSpec.model_validate(
+    {
+        "currency": "EUR",
+        "date": "2026-11-01",
+        "source": "a price list",
+        "input_per_million": 1e6,
+        "output_per_million": 1e6,
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "unpriced"),
+    [
+        ((), []),
+        (("server", "timeout"), [True, True]),
+        (("rate_limit", "server"), [False, True]),
+    ],
+)
+async def test_an_answer_costs_its_usage_whatever_failed_before_it(
+    ask: Ask, journal: Journal, kinds: tuple[ErrorKind, ...], unpriced: list[bool]
+) -> None:
+    """Right answers report 5 tokens in and 3 out; the budget reckons with the failed calls too."""
+    done = await ask(in_turn(*map(failing, kinds), right), price=PRICE)
+    assert done.money == 8
+    assert [attempt.unpriced for attempt in done.attempts] == [*unpriced, False]
+    if any(unpriced):
+        assert journal.spend().money > 8 + 20
+    else:
+        assert journal.spend().money == 8
+
+
+async def test_what_broke_in_the_middle_is_unpriced_whatever_the_error(ask: Ask) -> None:
+    half = Answer(text="half", error=Error(kind="overloaded", message="busy"))
+    done = await ask(in_turn(lambda _: half, right))
+    assert [attempt.unpriced for attempt in done.attempts] == [True, False]
+
+
+@pytest.mark.parametrize("text", ["", "half an ans"])
+async def test_an_answer_that_ends_in_an_error_is_a_failure(ask: Ask, text: str) -> None:
+    done = await ask(lambda _: Answer(text=text, finish="error"), attempts=2)
+    assert done.failure
+    assert (done.failure.kind, done.failure.message) == (
+        "server",
+        "the backend ended the answer with 'error'",
+    )
+    assert (len(done.attempts), done.reply.text) == (2, text)
+    done = await ask(in_turn(lambda _: Answer(finish="error"), right))
+    assert (done.failure, done.reply.text) == (None, "a0")
+
+
+@pytest.mark.parametrize("reason", ["content_filter", "length", "other"])
+async def test_other_ends_are_answers(ask: Ask, reason: str) -> None:
+    done = await ask(lambda _: Answer.model_validate({"text": "", "finish": reason}))
+    assert done.failure is None
 
 
 def test_finish_is_what_makes_an_answer_whole() -> None:

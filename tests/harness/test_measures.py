@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -138,8 +139,11 @@ def timed(first: float | None, last: float | None, tokens: int | None, **more: A
         (timed(0.5, 2.5, 1), 0, 0.5, NAN, 2.5),
         (timed(0.5, 2.5, 0), 0, 0.5, NAN, 2.5),
         (timed(0.5, 2.5, None), 0, 0.5, NAN, 2.5),
-        (timed(None, 2.5, 5), 0, NAN, NAN, 2.5),
-        (timed(None, None, None), 0, NAN, NAN, NAN),
+        (timed(0.5, 0.5, 101), 0, 0.5, NAN, 0.5),  # all at once: nobody saw it being generated
+        (timed(0.5, 0.5009, 101), 0, 0.5, NAN, 0.5009),
+        (timed(0.5, 0.502, 101), 0, 0.5, 0.00002, 0.502),
+        (timed(None, 2.5, 5), 0, INF, INF, INF),  # an empty answer is not a fast one
+        (timed(None, None, None), 0, INF, INF, INF),
     ],
 )
 def test_times(reply: Reply, waited: int, ttft: float, tpot: float, total: float) -> None:
@@ -314,12 +318,20 @@ def test_a_percentile_where_too_many_failed_is_a_missed_deadline() -> None:
     fine = row("ttft_p95", pair({"ttft": times}, {"ttft": some}))
     assert (fine.candidate, fine.estimate) == (1, 0)
     bad = row("ttft_p95", pair({"ttft": times}, {"ttft": many}))
-    assert (bad.candidate, bad.estimate, bad.n) == (None, None, 200)
-    assert "12 of 200 of the candidate failed: a missed deadline" in (bad.note or "")
+    assert (bad.candidate, bad.estimate, bad.n) == (INF, None, 200)
+    assert "12 of 200 of the candidate failed or came empty" in (bad.note or "")
     other = row("ttft_p95", pair({"ttft": many}, {"ttft": times}))
-    assert (other.incumbent, other.estimate) == (None, None)
+    assert (other.incumbent, other.estimate) == (INF, None)
     assert "12 of 200 of the incumbent failed" in (other.note or "")
     assert row("ttft_p50", pair({"ttft": times}, {"ttft": many})).candidate == 1
+
+
+def test_an_arm_that_only_failed_missed_its_deadlines() -> None:
+    never = np.full((100, 2), INF)
+    for ours in (never, np.full((100, 2), NAN)):
+        found = row("ttft_p95", pair({"ttft": ours}, {"ttft": never}))
+        assert (found.candidate, found.estimate, found.interval) == (INF, None, None)
+        assert "200 of 200 of the candidate failed or came empty" in (found.note or "")
 
 
 def test_too_few_cases_have_a_percentile_but_no_interval() -> None:
@@ -381,11 +393,46 @@ def test_cost_per_token_is_the_mean_of_what_trials_cost() -> None:
 
 
 def test_cost_per_hour_is_shared_by_the_measured_throughput() -> None:
-    """3.60 an hour at 6 requests in 12 s: 0.002 a request."""
+    """3.60 an hour at 6 answers in 12 s: 0.002 an answer."""
     found = row("cost_per_1000", costs(PER_TOKEN, PER_HOUR, (0.001, NAN)))
     assert found.candidate == pytest.approx(2)
     assert found.n == 6
-    assert "3.6 EUR per hour at the measured 0.5 requests/s" in (found.note or "")
+    assert "3.6 EUR per hour at the measured 0.5 answers/s" in (found.note or "")
+
+
+def test_failures_are_no_throughput() -> None:
+    """Two of six answered in 12 s: the hour is shared by a third as many."""
+    facts = costs(PER_HOUR, PER_HOUR)
+    answered = np.array([[1.0, 1], [0, 0], [0, 0]])
+    columns = {**facts.candidate.columns, "answered": answered}
+    found = row(
+        "cost_per_1000", replace(facts, candidate=replace(facts.candidate, columns=columns))
+    )
+    assert found.incumbent == pytest.approx(2)
+    assert found.candidate == pytest.approx(6)
+    assert found.n == 2
+    assert "at the measured 0.167 answers/s" in (found.note or "")
+
+
+@pytest.mark.parametrize("price", [PER_HOUR, PER_TOKEN])
+def test_who_answered_nothing_has_no_cost(price: dict[str, Any]) -> None:
+    facts = costs(price, price)
+    columns = {**facts.candidate.columns, "answered": np.zeros((3, 2))}
+    found = row(
+        "cost_per_1000", replace(facts, candidate=replace(facts.candidate, columns=columns))
+    )
+    assert found.candidate is None
+    assert found.note == "not measured: there was no answer"
+
+
+def test_attempts_of_unknown_cost_are_left_out_and_counted() -> None:
+    facts = costs(PER_TOKEN, PER_TOKEN)
+    facts = replace(facts, candidate=replace(facts.candidate, unpriced=7))
+    found = row("cost_per_1000", facts)
+    assert found.candidate == pytest.approx(2)
+    candidate, incumbent = (found.note or "").split("; incumbent")
+    assert "; 7 failed attempts whose cost is not known are left out" in candidate
+    assert "left out" not in incumbent
 
 
 def test_currencies_are_not_subtracted() -> None:

@@ -17,7 +17,7 @@ from tests.harness.report_hostile import hostile_report
 from tests.harness.report_sample import rendered
 
 from exitdrill.errors import StorageFailed, UsageError
-from exitdrill.report import RENDERERS, load, render, schema, validate
+from exitdrill.report import RENDERERS, load, render, schema, validate, view
 from exitdrill.report.markdown import HARD_CAP
 from exitdrill.report.units import quantity
 
@@ -61,6 +61,10 @@ def test_keys_may_be_added_anywhere(tmp_path: Path) -> None:
         ("candidates.0.gates.0.status", "passed"),
         ("candidates.0.gates.0.kind", "equality"),
         ("candidates.0.gates.0.n", 1.5),
+        ("candidates.0.gates.0.own_interval", [0.1]),
+        ("candidates.0.drift.0.missed", ["nobody"]),
+        ("candidates.0.answered_trials", -1),
+        ("verdict.judged", "all"),
         ("candidates.0.edits.0.action", "ignore"),
         ("candidates.0.verdict.status", "maybe"),
         ("verdict.candidate", 1),
@@ -95,11 +99,24 @@ def objects(node: Any, place: str = "") -> list[tuple[str, dict[str, Any]]]:
     return found
 
 
+OPTIONAL = {"missed", "own_interval", "judged", "answered_trials", "completed_trials"}
+"""Keys that were added, and that a report.json may lack."""
+
+
+def test_reports_without_the_added_keys_are_rendered(tmp_path: Path) -> None:
+    data = sample.report()
+    for _, node in objects(data):
+        for key in OPTIONAL & node.keys():
+            del node[key]
+    assert "What was judged" not in rendered(tmp_path, "report.html", data)
+
+
 def test_every_key_of_the_contract_is_required() -> None:
     data = sample.report()
     for place, node in objects(data):
         for key in list(node):
-            if key in {"sampling", "details", "limits"} and not place.endswith("description"):
+            free = {"sampling", "details", "limits"} if not place.endswith("description") else set()
+            if key in OPTIONAL | free:
                 continue
             value = node.pop(key)
             with pytest.raises(UsageError):
@@ -208,6 +225,8 @@ def test_trials_are_counted(tmp_path: Path) -> None:
         ("share", 0.965, "96.5 %", "+96.5 points"),
         ("share", 1, "100.0 %", "+100.0 points"),
         ("share", 0.00004, "0.004 %", "+0.004 points"),
+        ("share", 0.0035, "0.35 %", "+0.35 points"),
+        ("share", 0.004, "0.4 %", "+0.4 points"),
         ("share", -0.05, "−5.0 %", "−5.0 points"),
         ("s", 0.0421, "42.1 ms", "+42.1 ms"),
         ("s", 2.5, "2.50 s", "+2.50 s"),
@@ -231,6 +250,26 @@ def test_one_scale_for_a_row() -> None:
         "1.90 s",
         "0.0001 s",
     ]
+    assert [written.value(number) for number in (0.00554, 0.058)] == ["0.0055 s", "0.058 s"]
+
+
+def test_a_limit_does_not_set_the_scale() -> None:
+    """5.54 ms, with five seconds allowed, are not 0.01 s."""
+    figures = {"incumbent": 0.0049, "candidate": 0.00554, "estimate": 0.00064, "noise": None}
+    measured = figures | {"name": "ttft_p95", "unit": "s", "label": "Wait", "note": None, "n": 9}
+    measured["interval"] = None
+    limited = {"name": "wait", "measure": "ttft_p95", "unit": "s", "kind": "cap", "margin": 5}
+    limited |= {"estimate": 0.00554, "interval": None, "own_interval": [0.0051, 0.00634], "n": 9}
+    limited |= {"status": "pass", "reason": "so", "better": "lower"}
+    found = view.gate(limited, {"latency": [measured], "drift": [], "cost": [], "change": []})
+    assert (found.estimate, found.interval) == ("5.54 ms", "5.10 to 6.34 ms")
+    assert found.margin == "≤ 5,000.00 ms"
+    missed = measured | {"candidate": None, "missed": ["candidate"]}
+    limited |= {"estimate": None, "own_interval": None}
+    found = view.gate(limited, {"latency": [missed], "drift": [], "cost": [], "change": []})
+    assert (found.estimate, found.interval) == ("missed", "does not apply")
+    assert found.row
+    assert (found.row.candidate, found.row.incumbent) == ("missed", "4.90 ms")
 
 
 def test_html_says_it_all(tmp_path: Path) -> None:
@@ -245,6 +284,10 @@ def test_html_says_it_all(tmp_path: Path) -> None:
         "0123456789abcdef" * 4,
         "not measured",
         "It certifies nothing",
+        "What was judged:",
+        "gates passed: success, latency, lines, tools",
+        "n counts cases for shares and tokens",
+        "11.5 to 18.3 %",
         "to be filled in",
     ):
         assert words in page
@@ -287,7 +330,7 @@ def test_markdown_of_three_candidates_fits_in_a_comment(tmp_path: Path) -> None:
 
 def test_junit(tmp_path: Path) -> None:
     root = ET.fromstring(rendered(tmp_path, "junit.xml"))
-    assert root.attrib["tests"] == "12"
+    assert root.attrib["tests"] == "13"
     outcomes = {
         (suite.get("name"), case.get("name")): case[0].tag for suite in root for case in suite[1:]
     }
@@ -296,10 +339,25 @@ def test_junit(tmp_path: Path) -> None:
     assert outcomes["gpu-host", "success"] == "error"
     assert outcomes["gpu-host", "verdict"] == "error"
     counts = [(suite.get("failures"), suite.get("errors")) for suite in root]
-    assert counts == [("0", "0"), ("4", "0"), ("0", "3")]
+    assert counts == [("0", "0"), ("5", "0"), ("0", "3")]
     properties = {each.get("name"): each.get("value") for each in root[0][0]}
     assert properties["drill.id"] == "20261112-091500-7c1e"
     assert properties["drill.plan_sha256"] == "0123456789abcdef" * 4
+
+
+def test_silence_is_a_case_of_its_own(tmp_path: Path) -> None:
+    data = sample.report()
+    data["candidates"][1]["answered_trials"] = 0
+    root = ET.fromstring(rendered(tmp_path, "junit.xml", data))
+    cases = {case.get("name"): case for case in root[1].iter("testcase")}
+    assert cases["answered"][0].get("message") == "no trial was answered by other-vendor"
+    assert root[1].get("errors") == "1"
+    assert "answered" not in {case.get("name") for case in root[0].iter("testcase")}
+    properties = {each.get("name"): each.get("value") for each in root[1][0]}
+    assert properties["candidate.answered_trials"] == "0"
+    data["incumbent"]["answered_trials"] = 0
+    root = ET.fromstring(rendered(tmp_path, "junit.xml", data))
+    assert all(suite.find("testcase[@name='answered']/error") is not None for suite in root)
 
 
 def test_a_candidate_without_gates_does_not_look_green(tmp_path: Path) -> None:
@@ -322,12 +380,17 @@ SNAPSHOT = """\
 
 - mistral-local is ready: all its gates pass, each at 0.05/3.
 
+What was judged:
+
+- mistral-local: gates passed: success, latency, lines, tools
+- mistral-local: right answers: 97 % (vendor: 96.5 %; 400 cases)
+
 Exit drill of support-tickets, 2026-11-12T09:15:00Z; 400 of 400 cases asked.
 
 | candidate | verdict | gates |
 |---|---|---|
 | mistral-local | ✓ ready | 4 pass |
-| other-vendor | ✗ not ready | 3 fail |
+| other-vendor | ✗ not ready | 4 fail |
 | gpu-host | ? inconclusive | 2 open |
 
 ## mistral-local: ✓ ready
@@ -355,6 +418,8 @@ Exit drill of support-tickets, 2026-11-12T09:15:00Z; 400 of 400 cases asked.
 | Lines changed | not measured | 12 | +12 | not measured | not measured | not measured |
 | Files changed | not measured | 2 | +2 | not measured | not measured | not measured |
 
+n counts cases for shares and tokens, and requests (one per case and repeat) for times and money; a time reads “missed” where too many requests failed or came empty.
+
 Rows left out here, and shown in report.html: 1.
 
 Edits to requests:
@@ -371,14 +436,17 @@ Edits to requests:
 |---|---|---|---|---|---|---|
 | success | ✗ fail | −15.5 points | −20.0 to −11.0 points | ≥ −5.0 points | 400 | the upper bound is below the margin |
 | latency | ✗ fail | +1.03 s | +0.85 to +1.31 s | ≤ +0.20 s | 400 | the lower bound is above the margin |
+| unlike | ✗ fail | 14.7 % | 11.5 to 18.3 % | ≤ 10.0 % | 400 | 14.7 % of the answers are unlike |
 | lines | ✗ fail | 1,310 | does not apply | ≤ 40 | does not apply | 1,310 lines, 40 allowed |
 
 | measured | incumbent | candidate | difference | interval | own noise | n |
 |---|---|---|---|---|---|---|
 | Right answers | 96.5 % | 81.0 % | −15.5 points | −20.0 to −11.0 points | 0.4 points | 400 |
-| Time to first token, p95 | 0.87 s | 1.90 s | +1.03 s | +0.85 to +1.31 s | 0.03 s | 400 |
+| Time to first token, p95 | 0.87 s | 1.90 s | +1.03 s | +0.85 to +1.31 s | 0.031 s | 400 |
 | Cost (EUR/1000 requests) | not measured | not measured | not measured | not measured | not measured | not measured |
 | Lines changed | not measured | 1,310 | +1,310 | not measured | not measured | not measured |
+
+n counts cases for shares and tokens, and requests (one per case and repeat) for times and money; a time reads “missed” where too many requests failed or came empty.
 
 Edits to requests:
 
@@ -400,6 +468,8 @@ This arm was broken off: the server ended after 61 of 400 cases (out of memory)
 |---|---|---|---|---|---|---|
 | Right answers | 96.7 % | 95.1 % | −1.6 points | −10.2 to +5.8 points | not measured | 61 |
 | Time to first token, p95 | not measured | not measured | not measured | not measured | not measured | not measured |
+
+n counts cases for shares and tokens, and requests (one per case and repeat) for times and money; a time reads “missed” where too many requests failed or came empty.
 
 ## Not tested
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from exitdrill.drill import run
 from exitdrill.errors import BackendError
 from exitdrill.journal import Journal
 from exitdrill.report import RENDERERS, render, validate
+from exitdrill.report.text import LONGEST
 from exitdrill.results import LONGEST_PROMPT, SELECTED, prompt_of, write_results
 from exitdrill.scenario import (
     AppSpec,
@@ -469,7 +471,10 @@ def test_percentiles_follow_from_the_trials(whole: Drilled, name: str, measure: 
     if name == "failing":  # a fifth failed
         assert row["candidate"] is None
         assert row["interval"] is None
-        assert "40 of 200 of the candidate failed: a missed deadline" in row["note"]
+        assert row["missed"] == ["candidate"]
+        assert "40 of 200 of the candidate failed or came empty: a missed deadline" in row["note"]
+    else:
+        assert row["missed"] == []
 
 
 def test_cost_and_tokens_follow_from_the_trials(whole: Drilled) -> None:
@@ -495,6 +500,11 @@ def test_gates_and_rows_tell_one_story(whole: Drilled) -> None:
             row = whole.row(candidate["name"], gate["measure"])
             if gate["kind"] == "cap":
                 assert (gate["estimate"], gate["interval"]) == (row["candidate"], None)
+                if gate["measure"] == "success":
+                    low, high = gate["own_interval"]
+                    assert low < gate["estimate"] < high
+                else:
+                    assert gate["own_interval"] is None
             else:
                 assert (gate["estimate"], gate["interval"]) == (row["estimate"], row["interval"])
             assert (gate["unit"], gate["n"]) == (row["unit"], row["n"])
@@ -549,6 +559,114 @@ def test_a_drill_can_be_measured_again(whole: Drilled, tmp_path: Path) -> None:
     assert again == whole.report
     assert (tmp_path / "cases.jsonl").read_bytes() == (whole.folder / "cases.jsonl").read_bytes()
     assert (tmp_path / "report.json").read_bytes() == (whole.folder / "report.json").read_bytes()
+
+
+# --- what was not answered, not judged, not distinct --------------------------------------------
+
+NO_ANSWER_GATES = [GateSpec(measure="cost_per_1000", limit=99)]
+
+
+def test_who_answered_nothing_is_not_ready_however_cheap(tmp_path: Path) -> None:
+    """Gates on the cost alone, and a candidate that rejects, or fails, whatever it is asked."""
+    hourly: Json = {"price": price(per_hour=3.6)}
+    found = drill(
+        tmp_path / "d",
+        old=scripted(right),
+        rejecting=scripted(right, edit=lambda _: (Edit("reject", "/messages", "cannot"),)),
+        failing=scripted(failing_every(1)),
+        fine=scripted(right),
+        _old=hourly,
+        _rejecting=hourly,
+        _failing=hourly,
+        _fine=hourly,
+        gates=NO_ANSWER_GATES,
+    )
+    for name in ("rejecting", "failing"):
+        candidate = found.candidate(name)
+        assert (candidate["answered_trials"], candidate["completed_trials"]) == (0, 48)
+        assert candidate["verdict"]["status"] == "inconclusive"
+        assert candidate["verdict"]["reasons"][0] == f"{name} answered none of its 48 requests"
+        cost = found.row(name, "cost_per_1000")
+        assert (cost["candidate"], cost["note"]) == (None, "not measured: there was no answer")
+    fine = found.candidate("fine")["verdict"]
+    assert fine["status"] == "ready"
+    shares = (
+        "right answers: 100 % (old: 100 %; 24 cases), requests answered: 100 % (old: 100 %; 24 "
+        "cases)"
+    )
+    assert fine["reasons"][-1] == f"no gate is on the answers ({shares})"
+    verdict = found.report["verdict"]
+    assert verdict["reasons"] == [f"fine is ready, but no gate is on the answers ({shares})"]
+    assert verdict["judged"][0] == "fine: gates passed: cost_per_1000"
+    render(found.folder)
+    assert "no gate is on the answers" in (found.folder / "report.html").read_text()
+
+
+def test_an_answer_that_ends_in_an_error_is_none(tmp_path: Path) -> None:
+    def broken(request: Request) -> Answer:
+        return right(request).model_copy(update={"finish": "error"})
+
+    found = drill(
+        tmp_path / "d",
+        3,
+        old=scripted(right),
+        new=scripted(broken),
+        replay=ReplaySpec(attempts=1, breaker=99),
+    )
+    assert found.row("new", "answered")["candidate"] == 0
+    assert found.row("new", "success")["candidate"] == 0
+    rows = [each for each in found.rows if each["arm"] == "new"]
+    assert {(each["status"], each["error"]["kind"]) for each in rows} == {("failed", "server")}
+
+
+def test_empty_answers_are_answers_that_missed_their_deadlines(tmp_path: Path) -> None:
+    found = drill(tmp_path / "d", old=scripted(right), new=scripted(silent))
+    assert found.row("new", "answered")["candidate"] == 1
+    for measure in ("ttft_p50", "total_p95"):
+        row = found.row("new", measure)
+        assert (row["candidate"], row["missed"]) == (None, ["candidate"])
+    render(found.folder)
+    assert ">missed</td>" in (found.folder / "report.html").read_text()
+
+
+def test_failed_attempts_do_not_raise_the_cost(tmp_path: Path) -> None:
+    turns: Counter[int] = Counter()
+
+    def flaky(request: Request) -> Answer:
+        turns[number_of(request)] += 1
+        failed = turns[number_of(request)] % 2
+        error = Error(kind="server", message="later", retry_after=0.0)
+        return Answer(error=error) if failed else right(request)
+
+    tokens = {"price": price(input_per_million=100, output_per_million=200)}
+    found = drill(
+        tmp_path / "d",
+        5,
+        old=scripted(right),
+        new=scripted(flaky),
+        _old=tokens,
+        _new=tokens,
+        replay=ReplaySpec(attempts=2, warmup=0),
+    )
+    row = found.row("new", "cost_per_1000")
+    assert row["candidate"] == pytest.approx(row["incumbent"])
+    assert "10 failed attempts whose cost is not known are left out" in row["note"]
+    spent = found.report["drill"]["spend"]["money"]["amount"]
+    assert spent > 20 * row["incumbent"] / 1000  # the budget reckons with the worst
+
+
+def test_unjudged_cases_and_repeated_requests_are_named(tmp_path: Path) -> None:
+    same = Request("chat", {"messages": [{"role": "user", "content": "q1"}]})
+    known = [Case(f"c{n}", same, checker="exact", expected="a1") for n in range(4)]
+    unknown = [Case(f"u{n}", same) for n in range(5)]
+    workload = CaseList([*known, *unknown])
+    found = drill(tmp_path / "d", old=scripted(right), new=scripted(right), workload=workload)
+    said = " ".join(found.report["not_tested"])
+    assert "Success is known for 4 of 9 cases" in said
+    assert "9 cases, but only 1 distinct requests" in said
+    said = " ".join(_complete(tmp_path / "whole").report["not_tested"])
+    assert "Success is known" not in said
+    assert "distinct" not in said
 
 
 # --- edits, selection, strings ------------------------------------------------------------------
@@ -627,6 +745,26 @@ def test_why_a_case_is_shown(old: Say, new: Say, why: str, tmp_path: Path) -> No
     assert found.report["selection"]["left_out"] == 0
 
 
+def test_the_selection_shows_the_beginning_of_a_long_text(tmp_path: Path) -> None:
+    def long(request: Request) -> Answer:
+        text = right(request).text + "x" * 1_000_000
+        return Answer(text=text, tool_calls=(("f", text),))
+
+    workload = cases(3, expected="e" * 10_000)
+    found = drill(tmp_path / "d", old=scripted(right), new=scripted(long), workload=workload)
+    assert (tmp_path / "d" / "report.json").stat().st_size < 100_000
+    shown = found.report["selection"]["shown"][0]
+    answers = {each["arm"]: each for each in shown["answers"]}
+    assert (answers["old"]["answer"], answers["old"]["tool_calls"]) == ("a0", [])
+    for text in (shown["expected"], answers["new"]["answer"], answers["new"]["tool_calls"]):
+        assert len(text) <= LONGEST
+        assert text.endswith("more characters not shown]")
+    assert {len(each["answer"]) for each in found.rows if each["arm"] == "new"} == {1_000_002}
+    render(found.folder)
+    (cut,) = set(re.findall(r"[\d,]+ more characters", answers["new"]["answer"]))
+    assert cut in (found.folder / "report.html").read_text()
+
+
 HOSTILE = [
     "</script><script>alert(1)</script>",
     "{{ 7*7 }} {% raw %} $(reboot) `id` \\",
@@ -683,6 +821,10 @@ def test_half_a_character_survives(tmp_path: Path) -> None:
         ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, '[{"type": "text"}]'),
         ({"messages": [{"role": "system", "content": "a"}]}, ""),
         ({"messages": [{"role": "user", "content": None}]}, "null"),
+        ({"messages": None, "prompt": "p"}, "p"),
+        ({"messages": "abc"}, ""),
+        ({"messages": [1, None, "x", {}, {"role": ["user"]}]}, ""),
+        ({"messages": {"role": "user"}, "prompt": None}, "null"),
         ({"prompt": "p"}, "p"),
         ({"input": ["x", "y"]}, '["x", "y"]'),
         ({"prompt": "p" * 9999}, "p" * LONGEST_PROMPT),

@@ -10,12 +10,21 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 from scipy import stats as scipy_stats
-from tests.harness.facts_of import INF, NAN, arm, pair, successes
+from tests.harness.facts_of import INF, NAN, Column, arm, pair, successes
 
 from exitdrill.measures import BY_NAME
 from exitdrill.measures.base import Pair
 from exitdrill.stats import proportion_interval, tango_interval
-from exitdrill.verdict import Gate, GateStatus, Verdict, judge, overall, verdict_of
+from exitdrill.verdict import (
+    Gate,
+    GateStatus,
+    Verdict,
+    judge,
+    overall,
+    rates,
+    unanswered,
+    verdict_of,
+)
 
 ALPHA = 0.05
 TINY = 1e-6
@@ -238,6 +247,46 @@ def test_answers_that_only_one_side_was_judged_on_keep_success_open(unjudged: st
     assert found.reason == "6 of 960 pairs of answers could be judged on one side only"
 
 
+@pytest.mark.parametrize("unmeasured", ["old", "new"])
+@pytest.mark.parametrize(
+    ("measure", "column", "verb"),
+    [
+        ("ttft_p95", "ttft", "timed"),
+        ("tpot_p50", "tpot", "timed"),
+        ("field_agreement", "field_agreement", "judged"),
+        ("exact_agreement", "exact_agreement", "judged"),
+    ],
+)
+def test_what_only_one_side_has_a_value_of_keeps_a_gate_open(
+    unmeasured: str, measure: str, column: str, verb: str
+) -> None:
+    whole, part = np.ones((480, 2)), np.ones((480, 2))
+    part[:5, 0] = NAN
+    arms = [{column: part}, {column: whole}]
+    facts = pair(*(arms if unmeasured == "old" else reversed(arms)))
+    (found,) = judged(facts, gate(measure, margin=0.5))
+    assert found.status == "open"
+    assert found.reason == f"5 of 960 pairs of answers could be {verb} on one side only"
+    both = pair({column: part}, {column: part})
+    assert statuses(judged(both, gate(measure, margin=0.5))) == ["pass"]
+
+
+def test_an_empty_answer_is_not_a_fast_one() -> None:
+    """Answered, but never with a first token: the deadline is missed, and the gate fails."""
+    facts = pair({"ttft": np.ones((100, 2))}, {"ttft": np.full((100, 2), INF)})
+    for bound in ({"margin": 2.0}, {"limit": 3.0}):
+        assert statuses(judged(facts, gate("ttft_p95", **bound))) == ["fail"]
+
+
+def test_a_gate_tells_the_interval_that_its_limit_is_judged_on() -> None:
+    (found,) = judged(successes(480, lost=30), gate("success", limit=0.9))
+    assert found.interval is None
+    assert found.own_interval == pytest.approx((OWN_LOW, OWN_HIGH))
+    facts = pair({"success": [[1, 1]]}, {"success": [[1, 1]]}, diff=diff(3))
+    (found,) = judged(facts, gate("lines", limit=5))
+    assert (found.interval, found.own_interval) == (None, None)
+
+
 def test_cases_without_a_checker_are_no_obstacle() -> None:
     success = np.ones((480, 2))
     success[:100] = NAN
@@ -266,8 +315,8 @@ def test_failures_are_missed_deadlines(failures: int, status: str, bound: dict[s
     )
     assert found.status == status
     if status == "fail":
-        assert found.reason.startswith("too many requests failed")
-        assert "80 of 200 of the candidate failed" in found.reason
+        assert found.reason.startswith("too many requests missed their deadline")
+        assert "80 of 200 of the candidate failed or came empty" in found.reason
 
 
 def test_an_incumbent_that_misses_its_deadlines_proves_nothing() -> None:
@@ -492,7 +541,104 @@ def test_verdict_of_a_candidate(
 ) -> None:
     of_name: dict[str, GateStatus] = {"pass": "pass", "fail": "fail", "open": "open"}
     judged = [made(of_name[each], str(number)) for number, each in enumerate(gates.split())]
-    assert verdict_of(judged, obstacles, veto) == Verdict(status, tuple(reasons))  # type: ignore[arg-type]  # a status
+    found = verdict_of(judged, obstacles, veto)
+    assert (found.status, found.reasons) == (status, tuple(reasons))
+
+
+def answering(old: float, new: float, lines: int = 3) -> Pair:
+    """Two arms of 120 x 2 trials that answered such a share of them, rightly."""
+
+    def columns(share: float) -> dict[str, Column]:
+        answered = (np.arange(240) < round(share * 240)).reshape(120, 2)
+        return {"answered": answered, "success": answered}
+
+    return pair(columns(old), columns(new), diff=diff(lines))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "obstacle"),
+    [
+        (1, 1, None),
+        (1, 0.5, None),
+        (
+            1,
+            0.45,
+            "new answered only 108 of 240 requests; a candidate that answers fewer than 50 % is "
+            "not compared",
+        ),
+        (1, 0, "new answered none of its 240 requests"),
+        (0, 1, "old answered none of its 240 requests"),
+        (0.1, 1, None),
+    ],
+)
+def test_who_does_not_answer_is_not_ready(old: float, new: float, obstacle: str | None) -> None:
+    """The gate is on the change: it passes, whoever answered."""
+    facts = answering(old, new)
+    gates = judged(facts, gate("lines", limit=5))
+    found = verdict_of(gates, unanswered(facts), rates=rates(facts))
+    assert statuses(gates) == ["pass"]
+    if obstacle is None:
+        assert found.status == "ready"
+    else:
+        assert (found.status, found.reasons) == ("inconclusive", (obstacle,))
+
+
+ON_TRIALS = [
+    gate("success", margin=0.1),
+    gate("answered", margin=0.1),
+    gate("answered", limit=0.1),
+    gate("total_p95", limit=1),
+]
+
+
+@pytest.mark.parametrize("new", [0, 1])
+@pytest.mark.parametrize("each", ON_TRIALS)
+def test_with_an_incumbent_that_answered_nothing_nothing_is_compared(
+    new: float, each: dict[str, Any]
+) -> None:
+    facts = answering(0, new)
+    gates = judged(facts, each)
+    assert [(found.status, found.reason) for found in gates] == [
+        ("open", "old answered none of its 240 requests")
+    ]
+    assert verdict_of(gates, unanswered(facts)).status == "inconclusive"
+    beyond = judged(answering(0, new, lines=9), each, gate("lines", limit=5))
+    assert verdict_of(beyond, unanswered(facts)).status == "not_ready"  # by the change alone
+
+
+@pytest.mark.parametrize("each", ON_TRIALS[:3])
+def test_a_candidate_that_answered_nothing_fails_what_is_on_its_answers(
+    each: dict[str, Any],
+) -> None:
+    """A feature that it lacks makes it reject whatever it is asked."""
+    facts = answering(1, 0)
+    assert verdict_of(judged(facts, each), unanswered(facts)).status == "not_ready"
+
+
+def test_who_was_never_asked_is_no_silent_arm() -> None:
+    nothing = {"answered": np.full((4, 2), NAN)}
+    assert unanswered(pair(nothing, nothing)) == []
+
+
+def test_ready_says_what_it_rests_on() -> None:
+    facts = answering(1, 0.9)
+    found = verdict_of(judged(facts, gate("lines", limit=5)), rates=rates(facts))
+    shares = (
+        "right answers: 90 % (old: 100 %; 120 cases), "
+        "requests answered: 90 % (old: 100 %; 120 cases)"
+    )
+    caution = f"no gate is on the answers ({shares})"
+    assert found.reasons == ("lines: 3 lines, within the limit of 5 lines", caution)
+    assert found.judged == ("gates passed: lines", caution)
+    whole = overall({"new": found}, True, None)
+    assert whole["reasons"] == [f"new is ready, but {caution}"]
+    assert whole["judged"] == ["new: gates passed: lines", f"new: {caution}"]
+    gates = judged(facts, gate("lines", limit=5), gate("answered", limit=0.5))
+    found = verdict_of(gates, rates=rates(facts))
+    assert found.judged == ("gates passed: lines, answered", shares)
+    assert overall({"new": found}, True, None)["reasons"] == ["new is ready"]
+    unjudged = pair({"answered": np.ones((4, 2))}, {"answered": np.ones((4, 2))})
+    assert rates(unjudged).startswith("right answers: not measured, ")
 
 
 Kind = Literal["ready", "not_ready", "inconclusive"]

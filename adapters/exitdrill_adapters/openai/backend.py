@@ -28,11 +28,13 @@ from exitdrill.backend import (
 )
 from exitdrill.errors import BackendError, ScenarioError
 from exitdrill_adapters.openai import failures, rewrite
+from exitdrill_adapters.openai.cleaning import Cleaner, is_plain
 from exitdrill_adapters.openai.embeddings import read_embeddings
 from exitdrill_adapters.openai.endpoint import base_url, is_local, proxy_for
-from exitdrill_adapters.openai.reading import Reading
+from exitdrill_adapters.openai.reading import MAX_STREAM, Reading
 from exitdrill_adapters.openai.recount import TokenCounter
-from exitdrill_adapters.openai.transport import Progress, Transport, since
+from exitdrill_adapters.openai.secrets import is_secret_header, refuse_secrets, secret_message
+from exitdrill_adapters.openai.transport import Progress, Transport, read_whole, since
 from exitdrill_adapters.openai.vendors import VENDORS, Vendor
 from exitdrill_adapters.openai.wire import ChunkReader, parse_chunk
 from exitdrill_adapters.options import nearest, option_key, parse_options, resolve_path
@@ -42,16 +44,17 @@ _PATHS: Mapping[Operation, str] = {
     "completion": "completions",
     "embedding": "embeddings",
 }
-_SECRET_HEADER = re.compile(
-    r"(^|[-_])(authorization|auth|cookie|token|secret|password|credentials?"
-    r"|(api|access|subscription)[-_]?key)($|[-_])",
-    re.IGNORECASE,
-)
+MAX_EMBEDDINGS = 64 * 1024 * 1024
+"""Bytes of one embedding response: some 1,000 vectors of 3,000 numbers."""
+
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OWN_HEADERS = frozenset(
     {"accept-encoding", "content-length", "content-type", "host", "transfer-encoding"}
 )
 _OWN_BODY = frozenset({"model", "stream", "stream_options", "messages", "prompt", "input", "n"})
+_MAX_FIELDS = 12
+_MAX_FIELD = 100
+"""Fields, and characters of one, that are kept of what a server says of itself."""
 
 
 class OpenAIOptions(BaseModel):
@@ -75,11 +78,8 @@ class OpenAIOptions(BaseModel):
     @classmethod
     def _headers_hold_no_secret(cls, value: dict[str, str]) -> dict[str, str]:
         for name, text in value.items():
-            if _SECRET_HEADER.search(name):
-                raise ValueError(
-                    f"{name!r} looks like a secret, which must not stand in a scenario;"
-                    " name the variable that holds the key in key_env instead"
-                )
+            if is_secret_header(name):
+                raise ValueError(secret_message(name))
             if name.lower() in _OWN_HEADERS:
                 raise ValueError(f"{name!r} is set by the adapter")
             if not (_HEADER_NAME.fullmatch(name) and text.isprintable()):
@@ -104,6 +104,8 @@ class OpenAIBackend:
     variants = tuple(sorted(VENDORS))
 
     def __init__(self, config: BackendConfig) -> None:
+        named = VENDORS.get(str(config.options.get("vendor")))
+        refuse_secrets(config, _environ(config.key_env or (named.key_env if named else None)))
         options = parse_options(config, OpenAIOptions)
         self._config = config
         self._options = options
@@ -148,12 +150,14 @@ class OpenAIBackend:
         except BackendError:
             await self.close()
             raise
+        cleaner = self._transport.cleaner
+        listed = _listed(found, self._config.model, cleaner)
         return Description(
             adapter=self._config.adapter,
             model=self._config.model,
-            server=server,
-            endpoint_host=self._url.authority,
-            details=self._details(status, found),
+            server=None if server is None else cleaner.text(server, _MAX_FIELD),
+            endpoint_host=cleaner.value(self._url.authority),
+            details=cleaner.value(self._details(status, listed)),
         )
 
     def stream(self, prepared: Prepared) -> AsyncIterator[Event]:
@@ -178,7 +182,7 @@ class OpenAIBackend:
     ) -> AsyncIterator[Event]:
         _refuse_rejected(prepared)
         operation, gap = prepared.request.operation, self._config.timeouts.gap
-        reader = ChunkReader(self._vendor, operation, prepared.body)
+        reader = ChunkReader(self._vendor, operation, prepared.body, transport.cleaner)
         progress, kept = Progress(), list[Event]()
         with transport.translated(progress):
             async with transport.post(_PATHS[operation], prepared.body, progress) as response:
@@ -199,7 +203,7 @@ class OpenAIBackend:
         progress = Progress()
         with transport.translated(progress):
             async with transport.post(_PATHS["embedding"], prepared.body, progress) as response:
-                body = await response.read()
+                body = await read_whole(response, MAX_EMBEDDINGS)
                 events = read_embeddings(body, since(start))
         for event in events:
             yield event
@@ -220,7 +224,7 @@ class OpenAIBackend:
             name = self._vendor.key_env
         if name is None:
             return None
-        value = os.environ.get(name, "").strip()
+        value = _environ(name)
         place = f"backends.{self._config.name}.key_env"
         if not value:
             raise ScenarioError(f"the environment variable {name} is not set", key=place)
@@ -228,20 +232,24 @@ class OpenAIBackend:
             raise ScenarioError(f"the environment variable {name} holds no valid key", key=place)
         return SecretStr(value)
 
-    def _details(self, status: int | None, found: object) -> dict[str, Any]:
+    def _details(self, status: int | None, listed: Mapping[str, Any]) -> dict[str, Any]:
         proxy = proxy_for(self._url)
         details: dict[str, Any] = {
             "vendor": self._vendor.name,
             "quirks": self._vendor.quirks(),
             "transport": self._url.scheme,
             "probe": f"{self._vendor.probe}: {status or 'no answer in time'}",
-            **_listed(found, self._config.model),
+            **listed,
         }
         if proxy is not None:
             details["proxy"] = proxy.authority.rpartition("@")[2]
         if self._options.extra_body:
             details["extra_body"] = self._options.extra_body
         return details
+
+
+def _environ(name: str | None) -> str:
+    return os.environ.get(name or "", "").strip()
 
 
 def _refuse_rejected(prepared: Prepared) -> None:
@@ -254,20 +262,24 @@ async def _refuse_whole(response: aiohttp.ClientResponse) -> None:
     """A server that does not stream cannot be timed: its first token would be its last."""
     if response.content_type != "application/json":
         return
-    reply = parse_chunk(await response.read())
+    reply = parse_chunk(await read_whole(response, MAX_STREAM))
     if reply.get("error"):
         raise failures.from_stream(reply["error"])
     message = "answered in one piece although a stream was asked for"
     raise BackendError("unsupported", message, status=response.status)
 
 
-def _listed(found: object, model: str) -> dict[str, Any]:
-    """What a list of models says of ours; only plain values, as they came."""
+def _listed(found: object, model: str, cleaner: Cleaner) -> dict[str, Any]:
+    """What a list of models says of ours; only plain values, and few."""
     entries = found.get("data") if isinstance(found, dict) else None
     if not isinstance(entries, list):
         return {}
     for entry in entries:
         if isinstance(entry, dict) and entry.get("id") == model:
-            plain = {k: v for k, v in entry.items() if isinstance(v, str | int | float | bool)}
-            return {"listed": plain}
+            plain = [(k, v) for k, v in entry.items() if is_plain(v)][:_MAX_FIELDS]
+            return {"listed": {_short(k, cleaner): _short(v, cleaner) for k, v in plain}}
     return {"listed": None}
+
+
+def _short(value: Any, cleaner: Cleaner) -> Any:
+    return cleaner.text(value, _MAX_FIELD) if isinstance(value, str) else value

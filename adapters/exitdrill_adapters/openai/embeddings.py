@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 import struct
 from typing import Any
 
@@ -20,19 +21,36 @@ def read_embeddings(body: bytes, at: int) -> list[Event]:
     data = reply.get("data")
     if not isinstance(data, list) or not data:
         raise malformed("an embedding response without data")
-    events: list[Event] = [_embedding(item, position, at) for position, item in enumerate(data)]
+    events: list[Event] = [
+        _embedding(item, position, len(data), at) for position, item in enumerate(data)
+    ]
     if (usage := read_usage(reply.get("usage"), at)) is not None:
         events.append(usage)
     return [*events, Finish(at, "stop")]
 
 
-def _embedding(item: Any, position: int, at: int) -> Embedding:
-    try:
-        index, value = item.get("index", position), item["embedding"]
-        vector = _floats(value) if isinstance(value, str) else tuple(map(float, value))
-    except (AttributeError, KeyError, TypeError, ValueError, struct.error, binascii.Error):
-        raise malformed("an embedding that is no vector") from None
+def _embedding(item: Any, position: int, count: int, at: int) -> Embedding:
+    if not isinstance(item, dict):
+        raise malformed("an embedding that is not an object")
+    index = item.get("index")
+    if index is None:
+        index = position
+    if type(index) is not int or not 0 <= index < count:
+        raise malformed("an embedding whose index is none")
+    vector = _vector(item.get("embedding"))
+    if not vector or not all(map(math.isfinite, vector)):
+        raise malformed("an embedding that is no vector")
     return Embedding(at, index, vector)
+
+
+def _vector(value: Any) -> tuple[float, ...]:
+    """The numbers of a list, or of a base64 text; none where it is neither."""
+    try:
+        if isinstance(value, list):
+            return tuple(map(float, value))
+        return _floats(value) if isinstance(value, str) else ()
+    except (TypeError, ValueError, OverflowError, struct.error, binascii.Error):
+        return ()
 
 
 def _floats(text: str) -> tuple[float, ...]:

@@ -16,6 +16,7 @@ from exitdrill.backend import BackendConfig
 from exitdrill.errors import ScenarioError
 from exitdrill_adapters.openai.vendors import Vendor
 
+_EXAMPLE = "http://127.0.0.1:8000/v1"
 _OPERATIONS = ("/chat/completions", "/completions", "/embeddings")
 
 
@@ -28,8 +29,7 @@ def base_url(config: BackendConfig, vendor: Vendor) -> URL:
     text = config.endpoint or vendor.endpoint
     if not text:
         raise ScenarioError(
-            "is missing; write the server's base URL, such as "
-            f"endpoint = {'http://127.0.0.1:8000/v1'!r}",
+            f"is missing; write the server's base URL, such as endpoint = {_EXAMPLE!r}",
             key=key,
         )
     try:
@@ -47,7 +47,7 @@ def _mistake(url: URL) -> str | None:
     if url.user is not None or url.password is not None:
         return "holds credentials; name the variable that holds the key in key_env instead"
     if url.scheme not in ("http", "https") or not url.host:
-        return f"must begin with http:// or https:// and name a host, not {url.scheme or 'that'!r}"
+        return f"must begin with http:// or https:// and name a host, such as {_EXAMPLE!r}"
     if url.query_string or url.fragment:
         return "is a base URL: leave out what follows the path (? or #)"
     for operation in _OPERATIONS:

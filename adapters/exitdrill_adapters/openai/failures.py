@@ -14,9 +14,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from exitdrill.errors import BackendError, ErrorKind
+from pydantic_core import from_json
 
-MAX_MESSAGE = 500
+from exitdrill.errors import BackendError, ErrorKind
 
 
 def _any(*patterns: str) -> re.Pattern[str]:
@@ -103,12 +103,10 @@ def from_stream(error: object) -> BackendError:
     )
 
 
-def clean(text: str, secret: str | None) -> str:
-    """``text`` on one line, without the key should the server have echoed it, and capped."""
-    if secret:
-        text = text.replace(secret, "[key]")
-    text = " ".join(text.split())
-    return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 1] + "…"
+def too_long(limit: int) -> BackendError:
+    """The error for an answer that does not end. Not worth another attempt: it costs too much."""
+    message = f"the answer is longer than {limit / 2**20:g} MiB, which is all that is read of one"
+    return BackendError("unsupported", message, status=200)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -124,7 +122,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return seconds
     try:
         return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):  # no date, or one before there were clocks
         return None
 
 
@@ -152,7 +150,7 @@ def _kind(status: int, code: str, message: str) -> ErrorKind:
 
 def _json(body: str) -> object:
     try:
-        return json.loads(body)
+        return from_json(body)  # unlike json.loads, it has a depth at which it gives up
     except ValueError:
         return body
 

@@ -11,9 +11,14 @@ import aiohttp
 
 from exitdrill.backend import Event
 from exitdrill.errors import BackendError
+from exitdrill_adapters.openai.failures import too_long
 from exitdrill_adapters.openai.sse import SSEParser
 from exitdrill_adapters.openai.transport import Progress, since
-from exitdrill_adapters.openai.wire import ChunkReader, malformed
+from exitdrill_adapters.openai.wire import ChunkReader
+
+MAX_STREAM = 32 * 1024 * 1024
+"""Bytes of one streamed answer, envelopes and comments included: some 100,000 tokens. What goes on
+for longer is given up, before it fills memory and journal."""
 
 _DRAIN = 0.25
 """Seconds that a server gets, after the end of its answer, to end the response as well."""
@@ -35,6 +40,7 @@ class Reading:
         "_parser",
         "_progress",
         "_reader",
+        "_received",
         "_response",
         "_start",
         "_timer",
@@ -57,6 +63,7 @@ class Reading:
         self._start = start
         self._gap = gap
         self._at = 0
+        self._received = 0
         self._ended = False
         self._failure: BackendError | None = None
         self._waiting_since: int | None = None
@@ -65,7 +72,8 @@ class Reading:
     async def batch(self) -> list[Event] | None:
         """The events of the next arrival that has any; None at the end.
 
-        Raises `BackendError` for a stream that cannot be read, or that ends too early.
+        Raises `BackendError` for a stream that cannot be read, or that ends too early or not at
+        all.
         """
         while not self._ended:
             self._waiting_since = time.monotonic_ns()
@@ -75,6 +83,7 @@ class Reading:
             self._waiting_since = None
             if chunk:
                 self._at = at
+                self._received += len(chunk)
                 if self._timer is None:
                     self._watch(self._gap)
             if events := self._events(chunk):
@@ -106,11 +115,11 @@ class Reading:
             self._collect(chunk, events)
         except BackendError as error:
             self._failure, self._ended = error, True
-        except ValueError as error:
-            self._failure, self._ended = malformed(str(error)), True
         return events
 
     def _collect(self, chunk: bytes, events: list[Event]) -> None:
+        if self._received > MAX_STREAM:
+            raise too_long(MAX_STREAM)
         for payload in self._parser.feed(chunk) if chunk else self._parser.close():
             events += self._reader.read(payload, self._at)
             if self._reader.done:

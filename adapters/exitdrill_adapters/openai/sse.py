@@ -10,33 +10,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 BOM = b"\xef\xbb\xbf"
-MAX_EVENT = 64 * 1024 * 1024
-"""Bytes of one event: far above any answer, far below this machine's memory."""
 
 
 class SSEParser:
     """Splits a byte stream into the data payloads of its events.
 
     The payloads do not depend on where the stream was cut: not inside a character, nor between the
-    two bytes of a CRLF. Comments and fields other than ``data`` are skipped.
+    two bytes of a CRLF. Comments and fields other than ``data`` are skipped. How much may come is
+    for whoever feeds it to say.
     """
 
-    __slots__ = ("_after_cr", "_data", "_first", "_pieces", "_size")
+    __slots__ = ("_after_cr", "_data", "_first", "_pieces")
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []  # of a line whose end has not come yet
         self._data: list[bytes] = []  # the data lines of the event that is under way
-        self._size = 0
         self._after_cr = False
         self._first = True
 
     def feed(self, chunk: bytes) -> Sequence[bytes]:
-        """The payloads that are complete now. Raises `ValueError` when an event grows too long."""
+        """The payloads that are complete now."""
         if self._after_cr or b"\r" in chunk:
             chunk = self._normalise(chunk)
-        self._size += len(chunk)
-        if self._size > MAX_EVENT:
-            raise ValueError(f"an event of more than {MAX_EVENT} bytes")
         lines = chunk.split(b"\n")
         rest = lines.pop()
         if lines:
@@ -66,7 +61,6 @@ class SSEParser:
             if line.startswith(b"data: "):
                 data.append(line[6:])
             elif not line:
-                self._size = 0
                 if data:
                     payloads.append(b"\n".join(data))
                     data.clear()

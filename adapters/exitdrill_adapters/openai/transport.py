@@ -12,11 +12,13 @@ from typing import Any
 
 import aiohttp
 from pydantic import SecretStr
+from pydantic_core import from_json
 from yarl import URL
 
 from exitdrill.backend import Timeouts
 from exitdrill.errors import BackendError
 from exitdrill_adapters.openai import failures
+from exitdrill_adapters.openai.cleaning import Cleaner, beginning
 from exitdrill_adapters.openai.endpoint import proxy_for
 
 _KEEPALIVE = 4.0
@@ -39,13 +41,16 @@ class Progress:
 
 
 class Transport:
-    """One session with one endpoint. Made within an event loop; `close` it."""
+    """One session with one endpoint. Made within an event loop; `close` it.
+
+    ``cleaner`` keeps its key out of what the server says.
+    """
 
     def __init__(
         self, url: URL, secret: SecretStr | None, headers: Mapping[str, str], timeouts: Timeouts
     ) -> None:
         self._url = url
-        self._secret = secret
+        self.cleaner = Cleaner(secret)
         self._timeouts = timeouts
         # Compression would hold pieces back on the server's side.
         headers = {**headers, "Accept-Encoding": "identity"}
@@ -82,7 +87,7 @@ class Transport:
         ) as response:
             progress.answered = True
             if not 200 <= response.status < 300:
-                text = (await _read(response, _MAX_ERROR_BODY)).decode(errors="replace")
+                text = beginning(await _read(response, _MAX_ERROR_BODY), _MAX_ERROR_BODY)
                 if response.status >= 500:
                     await asyncio.sleep(_SETTLE)
                 raise failures.from_response(response.status, response.headers, text)
@@ -139,13 +144,14 @@ class Transport:
         return BackendError("server", f"closed the connection unanswered: {self._said(error)}")
 
     def _said(self, error: Exception) -> str:
-        return f"{self._url.authority}: {str(error) or type(error).__name__}"
+        # Without the bytes that aiohttp quotes below: they begin anywhere, within a key as well.
+        words = str(error).partition("\n\n")[0]
+        return f"{self._url.authority}: {words or type(error).__name__}"
 
     def _clean(self, error: BackendError) -> BackendError:
-        secret = None if self._secret is None else self._secret.get_secret_value()
         return BackendError(
             error.kind,
-            failures.clean(error.message, secret),
+            self.cleaner.text(error.message),
             status=error.status,
             retry_after=error.retry_after,
         )
@@ -156,17 +162,26 @@ def since(start: int) -> int:
     return time.monotonic_ns() - start
 
 
+async def read_whole(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """The body of a response. Raises `BackendError` where it is longer than ``limit`` bytes."""
+    body = await _read(response, limit)
+    if len(body) > limit:
+        raise failures.too_long(limit)
+    return body
+
+
 async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """The body of a response, or of a longer one a little more than ``limit`` bytes."""
     pieces: list[bytes] = []
     size = 0
-    while size < limit and (piece := await response.content.readany()):
+    while size <= limit and (piece := await response.content.readany()):
         pieces.append(piece)
         size += len(piece)
-    return b"".join(pieces)[:limit]
+    return b"".join(pieces)
 
 
 def _json(body: bytes) -> object:
     try:
-        return json.loads(body)
+        return from_json(body)
     except ValueError:
         return None

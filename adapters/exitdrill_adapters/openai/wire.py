@@ -21,6 +21,7 @@ from exitdrill.backend import (
 )
 from exitdrill.errors import BackendError
 from exitdrill_adapters.openai import failures
+from exitdrill_adapters.openai.cleaning import Cleaner, beginning, finite
 from exitdrill_adapters.openai.pieces import StopTrimmer, ThinkSplitter
 from exitdrill_adapters.openai.vendors import Vendor
 
@@ -47,6 +48,9 @@ FINISH_REASONS: Mapping[str, FinishReason] = {
 
 _SILENT = frozenset({"role", "content", "tool_calls"})
 _DONE = b"[DONE]"
+_MAX_REASON = 100
+_MAX_QUOTED = 4096
+"""Bytes of a payload in an error message, before that is cleaned and cut."""
 
 
 def malformed(message: str) -> BackendError:
@@ -57,11 +61,15 @@ def malformed(message: str) -> BackendError:
 class ChunkReader:
     """Turns the payloads of one streamed answer into events.
 
-    ``done`` says that the server announced the end; whoever reads may stop then.
+    ``done`` says that the server announced the end; whoever reads may stop then. The answer itself
+    is not cleaned of anything.
     """
 
-    def __init__(self, vendor: Vendor, operation: Operation, body: Mapping[str, Any]) -> None:
+    def __init__(
+        self, vendor: Vendor, operation: Operation, body: Mapping[str, Any], cleaner: Cleaner
+    ) -> None:
         self.done = False
+        self._cleaner = cleaner
         self._chat = operation == "chat"
         self._fields = vendor.reasoning
         self._spoken = _SILENT.union(vendor.reasoning)
@@ -113,18 +121,19 @@ class ChunkReader:
         if not isinstance(choice, dict):
             raise malformed("a chunk whose choices are not a list of objects")
         if self._chat:
-            delta = choice.get("delta")
-            if isinstance(delta, dict):
+            if delta := choice.get("delta"):
                 self._delta(delta, at, events)
         elif text := choice.get("text"):
             self._text(text, at, events)
         if choice.get("logprobs"):
-            events.append(Opaque(at, {"logprobs": choice["logprobs"]}))
+            events.append(Opaque(at, {"logprobs": finite(choice["logprobs"])}))
         if reason := choice.get("finish_reason"):
             self._flush(at, events)
             self._finish(str(reason), at, events)
 
-    def _delta(self, delta: dict[str, Any], at: int, events: list[Event]) -> None:
+    def _delta(self, delta: Any, at: int, events: list[Event]) -> None:
+        if not isinstance(delta, dict):
+            raise malformed("a chunk whose delta is not an object")
         for name in self._fields:
             if piece := delta.get(name):
                 events.append(Reasoning(at, str(piece)))
@@ -137,7 +146,7 @@ class ChunkReader:
         if not self._spoken.issuperset(delta):
             rest = {k: v for k, v in delta.items() if k not in self._spoken and v}
             if rest:
-                events.append(Opaque(at, rest))
+                events.append(Opaque(at, finite(rest)))
 
     def _content(self, content: Any, at: int, events: list[Event]) -> None:
         """Text, or a list of parts (Mistral: text, thinking, references)."""
@@ -151,7 +160,7 @@ class ChunkReader:
             elif kind == "thinking" and (text := _thinking(part.get("thinking"))):
                 events.append(Reasoning(at, text))
             elif kind != "thinking":
-                events.append(Opaque(at, {"content": part}))
+                events.append(Opaque(at, {"content": finite(part)}))
 
     def _text(self, text: Any, at: int, events: list[Event]) -> None:
         if not isinstance(text, str):
@@ -191,7 +200,8 @@ class ChunkReader:
     def _finish(self, raw: str, at: int, events: list[Event]) -> None:
         if not self._finished:
             self._finished = True
-            events.append(Finish(at, FINISH_REASONS.get(raw, "other"), raw))
+            reason = FINISH_REASONS.get(raw, "other")
+            events.append(Finish(at, reason, self._cleaner.text(raw, _MAX_REASON)))
 
 
 class _CallIndex:
@@ -211,16 +221,17 @@ class _CallIndex:
         if not isinstance(call, dict):
             raise malformed("a tool call that is not an object")
         number = call.get("index")
-        identity = call.get("id") or None
-        index = self._index(number if isinstance(number, int) else position, identity)
-        function = call.get("function")
-        function = function if isinstance(function, dict) else {}
+        identity = _word(call.get("id"))
+        index = self._index(number if type(number) is int else position, identity)
+        function = call.get("function") or {}
+        if not isinstance(function, dict):
+            raise malformed("a tool call whose function is not an object")
         arguments = function.get("arguments")
         if arguments is None:
             arguments = ""
         elif not isinstance(arguments, str):
             arguments = json.dumps(arguments, ensure_ascii=False)
-        return ToolCallDelta(at, index, identity, function.get("name") or None, arguments)
+        return ToolCallDelta(at, index, identity, _word(function.get("name")), arguments)
 
     def _index(self, number: int, identity: str | None) -> int:
         known = self._seen.get(number)
@@ -242,11 +253,16 @@ def parse_chunk(payload: bytes) -> dict[str, Any]:
     try:
         chunk = from_json(payload)  # three times as fast as json.loads, and strict about UTF-8
     except ValueError:
-        start = payload[:80].decode(errors="replace")
-        raise malformed(f"a payload that is not JSON: {start!r}") from None
+        start = beginning(payload, _MAX_QUOTED)
+        raise malformed(f"a payload that is not JSON: {start}") from None
     if not isinstance(chunk, dict):
         raise malformed("a chunk that is not an object")
     return chunk
+
+
+def _word(value: Any) -> str | None:
+    """An identifier; some servers count where others name."""
+    return str(value) if value and isinstance(value, str | int) else None
 
 
 def _stops(body: Mapping[str, Any]) -> list[str]:
@@ -278,4 +294,4 @@ def read_usage(usage: Any, at: int) -> Usage | None:
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return type(value) is int  # no bool

@@ -61,6 +61,7 @@ MEASURES = (
         "higher",
         share_row("exact_agreement", disagreement),
         exact_agreement,
+        strict=True,
     ),
     Measure(
         "field_agreement",
@@ -70,5 +71,6 @@ MEASURES = (
         "higher",
         share_row("field_agreement", disagreement),
         field_agreement,
+        strict=True,
     ),
 )

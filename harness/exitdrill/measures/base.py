@@ -49,12 +49,16 @@ class TrialView:
 
 @dataclass(frozen=True)
 class ArmFacts:
-    """One arm, measured. Each column has the shape (cases, repeats)."""
+    """One arm, measured. Each column has the shape (cases, repeats).
+
+    ``unpriced`` counts the failed attempts whose cost is not known.
+    """
 
     name: str
     columns: Mapping[str, Array]
     busy_trials: int = 0
     busy_seconds: float = 0.0
+    unpriced: int = 0
     price: Mapping[str, Any] | None = None
     diff: str | None = None
     classes: Mapping[str, list[str]] = field(default_factory=dict)
@@ -84,7 +88,8 @@ class Pair:
 
 @dataclass(frozen=True)
 class Row:
-    """What is reported of a pair. None means "not measured"; ``note`` says why, or how.
+    """What is reported of a pair. None means "not measured"; ``note`` says why, or how. An infinite
+    value is a missed deadline.
 
     ``estimate`` and ``interval`` are candidate − incumbent, ``own`` is the interval of the
     candidate's value alone, ``noise`` how much the incumbent differs from itself, ``n`` the number

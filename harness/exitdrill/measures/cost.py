@@ -1,4 +1,8 @@
-"""Cost: from a price per token and the usage, or a price per hour and the measured throughput."""
+"""Cost: from a price per token and the usage, or a price per hour and the measured throughput.
+
+It is what answers cost: a failure is no throughput, though its time is paid for; and what a failed
+attempt cost by the token is not known, so that it is left out, and counted in the row's note.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +33,7 @@ def output_tokens(view: TrialView) -> float:
 
 
 def cost_row(pair: Pair) -> Row:
-    """Money per 1,000 requests on both arms; a difference only within one currency."""
+    """Money per 1,000 answered requests on both arms; a difference only within one currency."""
     incumbent, candidate = per_thousand(pair.incumbent), per_thousand(pair.candidate)
     ours, theirs = _currency(pair.incumbent), _currency(pair.candidate)
     if candidate is None:
@@ -47,12 +51,12 @@ def cost_row(pair: Pair) -> Row:
 
 
 def per_thousand(arm: ArmFacts) -> float | None:
-    """Money per 1,000 requests, or None where it is not known, be it of a single answer."""
+    """Money per 1,000 answers, or None where it is not known, be it of a single one."""
     if _unknown(arm) or arm.price is None:
         return None
     if _hourly(arm):
         hours = arm.busy_seconds / SECONDS_PER_HOUR
-        return float(arm.price["per_hour"]) * hours / arm.busy_trials * 1000
+        return float(arm.price["per_hour"]) * hours / _served(arm) * 1000
     return float(np.nanmean(arm.columns["money"])) * 1000
 
 
@@ -60,18 +64,27 @@ def _unknown(arm: ArmFacts) -> str | None:
     """Why an arm's cost is not known."""
     if arm.price is None:
         return "the scenario gives no price"
-    if _hourly(arm):
-        return None if arm.busy_trials else "no request was made"
     answers = int(np.nansum(arm.columns["answered"]))
-    without = answers - _counted(arm)
-    if not answers:
+    if not answers or (_hourly(arm) and not arm.busy_trials):
         return "there was no answer"
+    if _hourly(arm):
+        return None
+    without = answers - _counted(arm)
     return f"{without} of {answers} answers came without usage" if without else None
 
 
 def _counted(arm: ArmFacts) -> int:
-    """How many requests the cost is made from."""
-    return arm.busy_trials if _hourly(arm) else int((~np.isnan(arm.columns["money"])).sum())
+    """How many answers the cost is made from."""
+    if _hourly(arm):
+        return int(np.nansum(arm.columns["answered"]))
+    return int((~np.isnan(arm.columns["money"])).sum())
+
+
+def _served(arm: ArmFacts) -> float:
+    """How many requests were answered in the time that an arm was busy."""
+    answered = arm.columns["answered"]
+    completed = np.count_nonzero(~np.isnan(answered))
+    return arm.busy_trials * float(np.nansum(answered)) / completed if completed else 0.0
 
 
 def _hourly(arm: ArmFacts) -> bool:
@@ -105,12 +118,13 @@ def _basis(arm: ArmFacts) -> str:
         return "no price"
     where = f"{arm.price['source']}, {arm.price['date']}"
     if _hourly(arm):
-        rate = arm.busy_trials / arm.busy_seconds if arm.busy_seconds else 0.0
+        rate = _served(arm) / arm.busy_seconds if arm.busy_seconds else 0.0
         return (
             f"{arm.price['per_hour']:g} {arm.price['currency']} per hour at the measured "
-            f"{rate:.3g} requests/s ({where})"
+            f"{rate:.3g} answers/s ({where})"
         )
-    return f"price per token ({where})"
+    left_out = f"; {arm.unpriced} failed attempts whose cost is not known are left out"
+    return f"price per token ({where}){left_out if arm.unpriced else ''}"
 
 
 def _currency(arm: ArmFacts) -> str | None:

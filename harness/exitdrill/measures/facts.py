@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +43,7 @@ class Facts:
             arm: {measure.reads: np.full(shape, np.nan) for measure in MEASURES if measure.column}
             for arm in [self._incumbent, *plan["candidates"]]
         }
+        self._unpriced: Counter[str] = Counter()
 
     def measure(self) -> Iterator[tuple[Case, list[Measured]]]:
         """Each case with its completed trials, measured; the columns are whole at the end."""
@@ -63,6 +65,7 @@ class Facts:
             columns=self.columns[name],
             busy_trials=trials,
             busy_seconds=seconds,
+            unpriced=self._unpriced[name],
             price=self._plan["backends"][name]["price"],
             diff=swaps.get(name, {}).get("diff"),
             classes=self._journal.input("classes", {}),
@@ -92,6 +95,7 @@ class Facts:
         trial = view.trial
         for name, value in values.items():
             self.columns[trial.arm][name][trial.position, trial.repeat] = value
+        self._unpriced[trial.arm] += sum(each.unpriced for each in trial.exchange.attempts)
         return Measured(view, values)
 
 

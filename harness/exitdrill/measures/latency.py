@@ -1,4 +1,7 @@
-"""Latency, from the scheduled send time: retries count, and a failure is a missed deadline."""
+"""Latency, from the scheduled send time: retries count, and a failure is a missed deadline.
+
+So is an answer without any content: nothing is not a fast answer.
+"""
 
 from __future__ import annotations
 
@@ -12,34 +15,35 @@ from exitdrill.measures.base import NAN, ArmFacts, Array, Measure, Pair, Row, Tr
 from exitdrill.stats import Interval, TooFewSamples, percentile, percentile_interval
 
 NANO = 1e-9
+AT_ONCE = 10e-6
+"""Seconds per token: what came faster than this was not generated while we watched."""
 
 
 def ttft(view: TrialView) -> float:
     """Seconds from the scheduled send to the first event with content."""
-    if view.failed:
-        return math.inf
     first = view.reply.first_at
-    return NAN if first is None else (view.trial.exchange.sent_ns + first) * NANO
+    if view.failed or first is None:
+        return math.inf
+    return (view.trial.exchange.sent_ns + first) * NANO
 
 
 def tpot(view: TrialView) -> float:
-    """Seconds per output token after the first; NaN for fewer than two tokens."""
+    """Seconds per output token after the first; NaN below two, and where all came at once."""
     reply = view.reply
-    if view.failed:
+    if view.failed or reply.first_at is None or reply.last_at is None:
         return math.inf
-    if reply.first_at is None or reply.last_at is None:
-        return NAN
     if reply.output_tokens is None or reply.output_tokens < 2:
         return NAN
-    return (reply.last_at - reply.first_at) * NANO / (reply.output_tokens - 1)
+    each = (reply.last_at - reply.first_at) * NANO / (reply.output_tokens - 1)
+    return NAN if each < AT_ONCE else each
 
 
 def total(view: TrialView) -> float:
     """Seconds from the scheduled send to the last event."""
-    if view.failed:
+    reply = view.reply
+    if view.failed or reply.first_at is None or reply.last_at is None:
         return math.inf
-    last = view.reply.last_at
-    return NAN if last is None else (view.trial.exchange.sent_ns + last) * NANO
+    return (view.trial.exchange.sent_ns + reply.last_at) * NANO
 
 
 def queued(view: TrialView) -> float:
@@ -58,7 +62,7 @@ def percentile_row(column: str, q: float, formula: str) -> Callable[[Pair], Row]
 
     def row(pair: Pair) -> Row:
         left, right = _samples(pair.incumbent, column), _samples(pair.candidate, column)
-        if not len(left) or not len(right) or not np.isfinite([*left, *right]).any():
+        if not len(left) or not len(right):
             return _one_sided(left, right, q, formula)
         incumbent, candidate = percentile(left, q), percentile(right, q)
         both = math.isfinite(incumbent) and math.isfinite(candidate)
@@ -73,8 +77,8 @@ def percentile_row(column: str, q: float, formula: str) -> Callable[[Pair], Row]
         with suppress(TooFewSamples):  # one arm alone needs fewer
             own = _interval(pair.candidate, column, q, pair.confidence)
         return Row(
-            incumbent=finite(incumbent),
-            candidate=finite(candidate),
+            incumbent=incumbent,
+            candidate=candidate,
             estimate=candidate - incumbent if both else None,
             interval=interval,
             own=own,
@@ -88,14 +92,13 @@ def percentile_row(column: str, q: float, formula: str) -> Callable[[Pair], Row]
 
 def _one_sided(left: Array, right: Array, q: float, formula: str) -> Row:
     """The row of a time that at most one of the arms has; nothing can be compared."""
-
-    def value(samples: Array) -> float | None:
-        return finite(percentile(samples, q)) if np.isfinite(samples).any() else None
-
-    incumbent, candidate = value(left), value(right)
+    incumbent, candidate = (
+        percentile(samples, q) if len(samples) else None for samples in (left, right)
+    )
     if incumbent is None and candidate is None:
         return Row(note="not measured: no trial has this time")
-    return Row(incumbent, candidate, n=len(left) + len(right), note=f"{formula}; one arm only")
+    note = "; ".join([formula, "one arm only", *_missed(left, right, q)])
+    return Row(incumbent, candidate, n=len(left) + len(right), note=note)
 
 
 def _difference(theirs: Interval, ours: Interval) -> Interval | None:
@@ -108,7 +111,7 @@ def _missed(left: Array, right: Array, q: float) -> Iterator[str]:
     for who, samples in (("incumbent", left), ("candidate", right)):
         missed = int(np.isinf(samples).sum())
         if missed > (1 - q) * len(samples):
-            yield f"{missed} of {len(samples)} of the {who} failed: a missed deadline"
+            yield f"{missed} of {len(samples)} of the {who} failed or came empty: a missed deadline"
 
 
 def _samples(arm: ArmFacts, column: str) -> Array:
@@ -132,7 +135,12 @@ def _measures() -> tuple[Measure, ...]:
     made = []
     for column, name, function, formula in (
         ("ttft", "time to first token", ttft, "first event with content − scheduled send"),
-        ("tpot", "time per output token", tpot, "(last event − first) / (output tokens − 1)"),
+        (
+            "tpot",
+            "time per output token",
+            tpot,
+            "(last event − first) / (output tokens − 1); not measured where all came at once",
+        ),
         ("total", "total time", total, "last event − scheduled send"),
         ("queued", "time in the queue", queued, "start of work − scheduled send, where known"),
     ):
@@ -140,7 +148,9 @@ def _measures() -> tuple[Measure, ...]:
             label = f"{name}, p{q * 100:.0f}"
             row = percentile_row(column, q, formula)
             short = f"{column}_p{q * 100:.0f}"
-            made.append(Measure(short, label, "s", "latency", "lower", row, function, column))
+            made.append(
+                Measure(short, label, "s", "latency", "lower", row, function, column, strict=True)
+            )
     return tuple(made)
 
 

@@ -45,6 +45,8 @@ def render(document: Document) -> str:
         "tallies": document.tallies,
         "to_state": TO_STATE,
         "claims": view.CLAIMS,
+        "what_n_counts": view.WHAT_N_COUNTS,
+        "judged": data["verdict"].get("judged", []),
     }
     # Keys may be added to report.json: ours win.
     return _template().render({**data, **own})

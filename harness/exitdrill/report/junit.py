@@ -3,7 +3,8 @@
 A gate that failed is a ``<failure>``. One that is open is an ``<error type="inconclusive">``: an
 error of JUnit's is a test that came to no result, as an open gate did, while CI systems show
 ``<skipped>`` as neutral or green, and what was not measured is never a pass. The case ``verdict``
-keeps the suite of a candidate that has no gates, or that was never asked, from looking green.
+keeps the suite of a candidate that has no gates, or that was never asked, from looking green; the
+case ``answered`` is there, as an error, where an arm answered none of its requests.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def _suite(candidate: Mapping[str, Any], data: Mapping[str, Any]) -> ET.Element:
     )
     _properties(suite, candidate, data)
     cases = [_gate_case(gate, candidate["name"]) for gate in view.gates(candidate)]
-    cases.append(_verdict_case(candidate))
+    cases += [*_silent_cases(candidate, data["incumbent"]), _verdict_case(candidate)]
     suite.extend(cases)
     suite.set("tests", str(len(cases)))
     suite.set("failures", str(sum(case.find("failure") is not None for case in cases)))
@@ -58,6 +59,8 @@ def _properties(suite: ET.Element, candidate: Mapping[str, Any], data: Mapping[s
         "incumbent": data["incumbent"]["name"],
         "candidate.status": candidate["status"],
         "candidate.verdict": candidate["verdict"]["status"],
+        **_answered("incumbent", data["incumbent"]),
+        **_answered("candidate", candidate),
     }
     properties = ET.SubElement(suite, "properties")
     for name, value in known.items():
@@ -71,6 +74,18 @@ def _gate_case(gate: view.Gate, candidate: str) -> ET.Element:
         f"interval {gate.interval}, margin {gate.margin}, n {gate.n}"
     )
     return _case(gate.name, candidate, gate.status, gate.reason, figures)
+
+
+def _answered(end: str, arm: Mapping[str, Any]) -> dict[str, str]:
+    counts = {key: arm.get(key) for key in ("answered_trials", "completed_trials")}
+    return {f"{end}.{key}": str(count) for key, count in counts.items() if count is not None}
+
+
+def _silent_cases(candidate: Mapping[str, Any], incumbent: Mapping[str, Any]) -> list[ET.Element]:
+    """A case where one of the two answered nothing."""
+    silent = [arm["name"] for arm in (incumbent, candidate) if arm.get("answered_trials") == 0]
+    message = f"no trial was answered by {', '.join(silent)}"
+    return [_case("answered", candidate["name"], "open", message, "")] if silent else []
 
 
 def _verdict_case(candidate: Mapping[str, Any]) -> ET.Element:

@@ -75,6 +75,11 @@ def _verdict(data: Mapping[str, Any]) -> Iterator[str]:
         yield f"**The drill was not completed.** {text(stopped)}"
         yield ""
     yield from _sentences(data["verdict"]["reasons"], "No reason was recorded.")
+    judged = data["verdict"].get("judged", [])
+    if judged:
+        yield "What was judged:"
+        yield ""
+        yield from _sentences(judged, "")
     yield (
         f"Exit drill of {text(drill['scenario'])}, {text(drill['started'])}; "
         f"{view.count(workload['asked'])} of {view.count(workload['cases'])} cases asked."
@@ -139,6 +144,8 @@ def _measured(candidate: Mapping[str, Any]) -> Iterator[str]:
     ]
     head = ("measured", "incumbent", "candidate", "difference", "interval", "own noise", "n")
     yield from _table(head, rows_of_text)
+    yield view.WHAT_N_COUNTS
+    yield ""
     left_out = sum(len(candidate[section]) for section in view.SECTIONS) - len(shown)
     if left_out:
         yield f"Rows left out here, and shown in report.html: {left_out:,}."

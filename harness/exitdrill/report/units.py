@@ -44,6 +44,11 @@ class Quantity:
         low, high = pair
         return f"{self._signed(low)} to {self._signed(high)}{self.step}"
 
+    def range(self, pair: Sequence[float]) -> str:
+        """Two values of one end."""
+        low, high = pair
+        return f"{self._digits(low)} to {self._digits(high)}{self.suffix}"
+
     def _signed(self, number: float) -> str:
         digits = self._digits(number)
         return digits if number <= 0 else f"+{digits}"
@@ -52,19 +57,24 @@ class Quantity:
         scaled = number * self.factor
         if scaled == 0:
             return "0"
-        text = f"{abs(scaled):,.{self.decimals}f}"
-        if not text.strip("0.,"):  # too small for the row: it must not read as zero
-            text = f"{abs(scaled):.2g}"
+        size = abs(scaled)
+        text = f"{size:,.{self.decimals}f}"
+        if size < 10 ** (1 - self.decimals) and not math.isclose(float(text), size):
+            text = f"{size:.2g}"  # too small for the row: two digits are what it needs to be read
         return text if scaled > 0 else f"−{text}"
 
 
-def quantity(unit: str, numbers: Iterable[float | None]) -> Quantity:
+def quantity(
+    unit: str, numbers: Iterable[float | None], leading: Iterable[float | None] = ()
+) -> Quantity:
     """The way to write these numbers, which share a unit.
 
-    Units are not a closed list: one that is not known is written beside the row.
+    ``leading`` are those that decide the scale, all of them by default. Units are not a closed
+    list: one that is not known is written beside the row.
     """
     known = [number for number in numbers if number is not None]
-    biggest = max((abs(number) for number in known), default=0.0)
+    deciding = [number for number in leading if number] or known
+    biggest = max((abs(number) for number in deciding), default=0.0)
     if unit == "share":
         return Quantity(100, 1, " %", " points")
     if unit == "s" and biggest < 1:

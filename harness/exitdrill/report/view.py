@@ -13,6 +13,12 @@ from exitdrill.report.units import NOT_MEASURED, Quantity, quantity
 
 SECTIONS = ("drift", "latency", "cost", "change")
 DOES_NOT_APPLY = "does not apply"
+MISSED = "missed"
+"""The cell of a deadline that too many requests missed."""
+WHAT_N_COUNTS = (
+    "n counts cases for shares and tokens, and requests (one per case and repeat) for times and "
+    "money; a time reads “missed” where too many requests failed or came empty."
+)
 
 # A sign and a word each: nothing rests on colour alone.
 STATUS = {
@@ -64,14 +70,14 @@ class Row:
 
 def row(raw: Mapping[str, Any]) -> Row:
     """A drift, latency, cost or change row as text."""
-    written = _written(raw, "incumbent", "candidate", "estimate", "noise")
+    written = quantity(raw["unit"], _numbers(raw))
     return Row(
         name=raw["name"],
         label=raw["label"] or raw["name"],
         unit=_unit(written, raw["label"] or raw["name"]),
         note=raw["note"],
-        incumbent=written.value(raw["incumbent"]),
-        candidate=written.value(raw["candidate"]),
+        incumbent=_end(raw, "incumbent", written),
+        candidate=_end(raw, "candidate", written),
         estimate=written.difference(raw["estimate"]),
         interval=written.interval(raw["interval"]),
         noise=written.spread(raw["noise"]),
@@ -103,18 +109,19 @@ class Gate:
 
 def gate(raw: Mapping[str, Any], candidate: Mapping[str, Any]) -> Gate:
     """A gate of a candidate as text."""
-    written = _written(raw, "estimate", "margin")
+    judged = _raw_row(raw["measure"], candidate)
+    written = _written_gate(raw, judged)
     return Gate(
         name=raw["name"],
         measure=raw["measure"],
         unit=_unit(written, f"{raw['name']} {raw['measure']}"),
         status=raw["status"],
-        estimate=_gate_estimate(raw, written),
+        estimate=_gate_estimate(raw, judged, written),
         interval=_gate_interval(raw, written),
         margin=_margin(raw, written),
         n=DOES_NOT_APPLY if raw["n"] is None and not is_comparison(raw) else count(raw["n"]),
         reason=raw["reason"],
-        row=_measured(raw["measure"], candidate),
+        row=None if judged is None else row(judged),
     )
 
 
@@ -135,15 +142,25 @@ def threshold(raw: Mapping[str, Any]) -> float | None:
     return -abs(margin) if raw["kind"] == "non_inferiority" else margin
 
 
-def _gate_estimate(raw: Mapping[str, Any], written: Quantity) -> str:
+def _end(raw: Mapping[str, Any], end: str, written: Quantity) -> str:
+    """The value of one end."""
+    return MISSED if end in raw.get("missed", ()) else written.value(raw[end])
+
+
+def _gate_estimate(
+    raw: Mapping[str, Any], judged: Mapping[str, Any] | None, written: Quantity
+) -> str:
+    if raw["estimate"] is None and "candidate" in (judged or {}).get("missed", ()):
+        return MISSED
     if raw["kind"] == "veto" and raw["estimate"] is None and raw["status"] != "open":
         return DOES_NOT_APPLY  # a veto was judged, and there is no figure to it
     return (written.difference if is_comparison(raw) else written.value)(raw["estimate"])
 
 
 def _gate_interval(raw: Mapping[str, Any], written: Quantity) -> str:
-    if raw["interval"] is None and not is_comparison(raw):
-        return DOES_NOT_APPLY
+    if not is_comparison(raw):
+        own = raw.get("own_interval")
+        return DOES_NOT_APPLY if own is None else written.range(own)
     return written.interval(raw["interval"])
 
 
@@ -198,9 +215,9 @@ def headline(data: Mapping[str, Any]) -> str:
     return f"This drill does not settle whether {incumbent} can be left."
 
 
-def _measured(name: str, candidate: Mapping[str, Any]) -> Row | None:
+def _raw_row(name: str, candidate: Mapping[str, Any]) -> Mapping[str, Any] | None:
     rows: Sequence[Mapping[str, Any]] = [each for key in SECTIONS for each in candidate[key]]
-    return next((row(each) for each in rows if each["name"] == name), None)
+    return next((each for each in rows if each["name"] == name), None)
 
 
 def _unit(written: Quantity, label: str) -> str:
@@ -208,5 +225,13 @@ def _unit(written: Quantity, label: str) -> str:
     return "" if written.heading.lower() in label.lower() else written.heading
 
 
-def _written(raw: Mapping[str, Any], *keys: str) -> Quantity:
-    return quantity(raw["unit"], [*(raw[key] for key in keys), *(raw["interval"] or ())])
+def _written_gate(raw: Mapping[str, Any], judged: Mapping[str, Any] | None) -> Quantity:
+    """A gate is written on the scale of the row that it judges, whatever its limit is."""
+    intervals = (*(raw["interval"] or ()), *(raw.get("own_interval") or ()))
+    numbers = [raw["estimate"], raw["margin"], *intervals]
+    return quantity(raw["unit"], numbers, () if judged is None else _numbers(judged))
+
+
+def _numbers(row: Mapping[str, Any]) -> list[float | None]:
+    ends = (row[key] for key in ("incumbent", "candidate", "estimate", "noise"))
+    return [*ends, *(row["interval"] or ())]

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from . import phrases_dev, phrases_train, phrases_workload
+from . import phrases_dev, phrases_train, phrases_wide, phrases_workload
 from .phrases import PRIORITIES, TOPICS, Book, expand, split_choices
 
 SYSTEM_PROMPT = "Extract customer, topic, priority and reference from the ticket. Answer in JSON."
@@ -180,7 +180,7 @@ def _fragments(rng: random.Random) -> str:
     return "".join(pieces).capitalize()
 
 
-def _invented(rng: random.Random, rough: bool) -> str:
+def _invented(rng: random.Random, rough: int) -> str:
     while True:
         if rough and rng.random() < 0.5:
             word = _fragments(rng)
@@ -194,13 +194,13 @@ def _invented(rng: random.Random, rough: bool) -> str:
             return word
 
 
-def _name_part(rng: random.Random, split: str, listed: list[str], rough: bool) -> str:
+def _name_part(rng: random.Random, split: str, listed: list[str], rough: int) -> str:
     if split == "train" and rng.random() < 0.8:
         return _invented(rng, rough)
     return rng.choice(listed)
 
 
-def person(rng: random.Random, split: str, *, rough: bool = False) -> str:
+def person(rng: random.Random, split: str, *, rough: int = 0) -> str:
     """A full name; sometimes with a middle part."""
     source = SPLITS[split]
     lists = (source.GIVEN, source.FAMILY)
@@ -275,7 +275,7 @@ def _phone(rng: random.Random) -> str:
 class _Writer:
     """Picks phrases from one book, keeps note of them, and fills their slots."""
 
-    def __init__(self, rng: random.Random, split: str, language: str, rough: bool) -> None:
+    def __init__(self, rng: random.Random, split: str, language: str, rough: int) -> None:
         self.rng, self.split, self.language, self.rough = rng, split, language, rough
         self.book: Book = SPLITS[split].BOOKS[language]
         self.used: list[str] = []
@@ -310,11 +310,24 @@ class _Writer:
         )
         return [rng.choice(sources)() for _ in range(rng.randint(0, most))]
 
+    def noise(self) -> str:
+        """A sentence that says nothing at all; what is unknown must not be taken for a cue."""
+        rng = self.rng
+        words = [*self.filling(4), _babble(rng), *self.filling(4)]
+        for _ in range(rng.randint(0, 2)):
+            words.insert(rng.randint(0, len(words)), _babble(rng).capitalize())
+            words.insert(rng.randint(0, len(words)), _babble(rng))
+        sentence = " ".join(words)
+        return sentence[0].upper() + sentence[1:] + rng.choice((".", ".", ".", "!", "?"))
+
     def invent(self, kind: str) -> str:
         """A frame with nothing in it but a cue and filling: the cue may stand anywhere."""
         rng = self.rng
         slot = "{ref}" if kind == "refs" else "{name}"
-        cue = [rng.choice(_CUES[self.language][kind])] if rng.random() < 0.8 else []
+        cues = _CUES[self.language][kind]
+        if self.rough > 1:
+            cues += phrases_wide.CUES[self.language].get(kind, ())
+        cue = [rng.choice(cues)] if rng.random() < 0.8 else []
         before = [*self.filling(3), *cue, *self.filling(3)] or ["a"]
         start = " ".join(before)
         start = start[0].upper() + start[1:]
@@ -335,17 +348,41 @@ class _Writer:
                 phrase = phrase.replace(f" {slot}", rng.choice((f", {slot},", f": {slot}")))
         return phrase
 
+    def priority(self, level: str) -> str:
+        """A sentence that tells the priority."""
+        phrase = self._priority(level)
+        if self.rough < 2 or self.rng.random() < 0.4:
+            return phrase
+        if self.rng.random() < 0.3:
+            return self.blend(phrase, self._priority(level))
+        words = phrase.split(" ")
+        for word in self.filling(3):
+            words.insert(self.rng.randint(1, len(words)), word)
+        return " ".join(words)
+
+    def _priority(self, level: str) -> str:
+        phrases = self.book.priorities[level]
+        if self.rough > 1 and self.rng.random() < 0.6:
+            phrases = phrases_wide.PRIORITIES[self.language][level]
+        return self.pick(phrases)
+
     def blend(self, first: str, second: str) -> str:
         """Half or more of each of two phrases, or most words of one: what is left must do."""
         head, tail = first.split(" "), second.split(" ")
         if self.rng.random() < 0.3:
-            head = [word for word in head if self.rng.random() < 0.75] or head
+            head = [word for word in head if self.keeps(word)] or head
             tail = []
         cut = self.rng.randint((len(head) + 1) // 2, len(head))
         skip = self.rng.randint(0, len(tail) // 2)
+        if self.rough > 1 and not _NEGATIONS.isdisjoint(word.lower() for word in tail[:skip]):
+            skip = 0
         phrase = " ".join(head[:cut] + tail[skip:])
         self.used.append(phrase)
         return phrase
+
+    def keeps(self, word: str) -> bool:
+        """Whether a word survives the shortening: most do, and negations in wide tickets always."""
+        return (self.rough > 1 and word.lower() in _NEGATIONS) or self.rng.random() < 0.75
 
     def name(self) -> str:
         self.names.append(person(self.rng, self.split, rough=self.rough))
@@ -425,9 +462,12 @@ def _is_heading(sentence: str) -> bool:
 
 
 def write(
-    rng: random.Random, split: str, language: str, topic: str, priority: str, *, rough: bool = False
+    rng: random.Random, split: str, language: str, topic: str, priority: str, *, rough: int = 0
 ) -> Ticket:
-    """One ticket of the given kind; a rough one is worded as no phrase book has it."""
+    """One ticket of the given kind.
+
+    A rough one (1) is worded as no phrase book has it, and a wide one (2) knows more priorities.
+    """
     writer = _Writer(rng, split, language, rough)
     book = writer.book
     name, ref = writer.name(), number(rng)
@@ -436,19 +476,25 @@ def write(
         problem = writer.blend(problem, writer.pick(book.problems[topic]))
     sentences = _core(writer, problem, name, ref)
     if priority != "normal" or rng.random() < 0.4:
-        sentences.append(writer.pick(book.priorities[priority]))
+        sentences.append(writer.priority(priority))
         if rough and rng.random() < 0.25:
-            sentences[-1] += " " + writer.pick(book.priorities[priority])
+            sentences[-1] += " " + writer.priority(priority)
     for _ in range(rng.choice((0, 0, 1, 1, 1, 2))):
         sentences.append(writer.distractor())
+    if rough > 1:
+        sentences += [writer.noise() for _ in range(rng.choice((0, 0, 1, 1, 2)))]
     sentences = [_asked(sentence, problem) for sentence in sentences]
     rng.shuffle(sentences)
     sentences.sort(key=lambda sentence: not _is_heading(sentence))
     if rng.random() < 0.2:
-        sentences.append(writer.pick(book.closings))
+        wide = rough > 1 and rng.random() < 0.5
+        sentences.append(writer.pick(phrases_wide.CLOSINGS[language] if wide else book.closings))
     text = " ".join(sentences)
     if rng.random() < 0.5 and not _is_heading(text):
-        text = writer.pick(book.greetings) + rng.choice((" ", "\n")) + text
+        greeting = writer.pick(book.greetings)
+        if rough > 1 and rng.random() < 0.3:
+            greeting = writer.noise()[:-1] + ","
+        text = greeting + rng.choice((" ", "\n")) + text
     if not any(name in sentence for sentence in sentences):
         text += "\n" + writer.frame("signoffs").format(name=name)
     if rough:
@@ -457,7 +503,7 @@ def write(
     return Ticket(text, expected, language, tuple(writer.used), tuple(writer.names))
 
 
-def tickets(split: str, seed: int, start: int = 0, *, rough: bool = False) -> Iterator[Ticket]:
+def tickets(split: str, seed: int, start: int = 0, *, rough: int = 0) -> Iterator[Ticket]:
     """Training tickets without end, each drawn at random; number n depends on n alone."""
     while True:
         rng = random.Random(f"exitdrill/{split}/{seed}/{start}")
@@ -500,9 +546,15 @@ def _vocabulary(split: str) -> dict[str, set[str]]:
     """All frames, wordings and name parts of a split."""
     source = SPLITS[split]
     books = list(source.BOOKS.values())
+    frames = [phrase for book in books for phrase in book.frames()]
+    wordings = [phrase for book in books for phrase in book.wordings()]
+    if split == "train":
+        frames += [phrase for phrases in phrases_wide.CLOSINGS.values() for phrase in phrases]
+        levels = [level for book in phrases_wide.PRIORITIES.values() for level in book.values()]
+        wordings += [phrase for phrases in levels for phrase in phrases]
     return {
-        "frames": _all_expansions(phrase for book in books for phrase in book.frames()),
-        "wordings": _all_expansions(phrase for book in books for phrase in book.wordings()),
+        "frames": _all_expansions(frames),
+        "wordings": _all_expansions(wordings),
         "names": {part.casefold() for part in (*source.GIVEN, *source.FAMILY)},
     }
 

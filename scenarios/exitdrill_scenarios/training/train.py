@@ -86,6 +86,7 @@ class Recipe:
     inner: int
     steps: int
     rough_steps: int
+    wide_steps: int
     experts: int = 0
     rate: float = 3e-3
     batch: int = 32
@@ -93,7 +94,15 @@ class Recipe:
 
 
 RECIPES = {
-    "vendor": Recipe("ticket-dense", hidden=128, layers=4, inner=320, steps=4000, rough_steps=2500),
+    "vendor": Recipe(
+        "ticket-dense",
+        hidden=128,
+        layers=4,
+        inner=320,
+        steps=4000,
+        rough_steps=2500,
+        wide_steps=2000,
+    ),
     "open_moe": Recipe(
         "ticket-moe",
         hidden=128,
@@ -101,10 +110,13 @@ RECIPES = {
         inner=192,
         steps=4000,
         rough_steps=2500,
+        wide_steps=2000,
         experts=4,
         storage=torch.bfloat16,
     ),
-    "small": Recipe("ticket-small", hidden=64, layers=3, inner=160, steps=3000, rough_steps=1000),
+    "small": Recipe(
+        "ticket-small", hidden=64, layers=3, inner=160, steps=3000, rough_steps=1000, wide_steps=0
+    ),
 }
 
 
@@ -179,7 +191,7 @@ def encode(
 
 
 def batches(
-    tokenizer: PreTrainedTokenizerFast, size: int, seed: int, *, rough: bool = False
+    tokenizer: PreTrainedTokenizerFast, size: int, seed: int, *, rough: int = 0
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Padded ids, and a mask of the positions whose next token belongs to the answer, without end.
 
@@ -293,10 +305,10 @@ def optimizer_of(model: Any, rate: float) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), fused=True)
 
 
-def fit(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, warm: Path | None = None) -> Any:
-    """Train in two stages: on tickets as they are, then on rough ones at half the rate.
+def fit(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, warm: Path | None, done: int) -> Any:
+    """Train in stages: on tickets as they are, then, at half the rate, on rough and wide ones.
 
-    `warm` is a folder that holds the outcome of the first stage.
+    `warm` is a folder that holds the outcome of the first `done` stages.
     """
     torch.manual_seed(SEED)
     model: Any
@@ -305,12 +317,13 @@ def fit(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, warm: Path | None = 
     else:
         model = build_model(recipe, tokenizer)
     print(f"{recipe.name}: {sum(p.numel() for p in model.parameters()):,} parameters", flush=True)
-    if not warm:
-        plain = batches(tokenizer, recipe.batch, SEED)
+    for rough, steps in enumerate((recipe.steps, recipe.rough_steps, recipe.wide_steps)):
+        if rough < done or not steps:
+            continue
+        source = batches(tokenizer, recipe.batch, SEED + rough, rough=rough)
+        rate = recipe.rate / 2 if rough else recipe.rate
         # predicting the prompt too, early on, helps the attention heads that copy to form
-        stage(model, tokenizer, plain, (recipe.steps, recipe.rate), prompted=recipe.steps // 3)
-    rough = batches(tokenizer, recipe.batch, SEED + 1, rough=True)
-    stage(model, tokenizer, rough, (recipe.rough_steps, recipe.rate / 2), prompted=0)
+        stage(model, tokenizer, source, (steps, rate), prompted=0 if rough else steps // 3)
     return model.eval()
 
 
@@ -378,13 +391,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train one model and export it.")
     parser.add_argument("recipe", choices=sorted(RECIPES))
     parser.add_argument("--warm", type=Path, help="start from the weights in this folder")
+    parser.add_argument("--done", type=int, default=0, help="stages that those went through")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, help="default: the shipped folder of the model")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     recipe = RECIPES[arguments.recipe]
     tokenizer = build_tokenizer()
-    model = fit(recipe, tokenizer, arguments.warm)
+    model = fit(recipe, tokenizer, arguments.warm, arguments.done)
     export(model, tokenizer, recipe, arguments.out or MODELS / recipe.name)
 
 
