@@ -33,6 +33,7 @@ test-wheel:
 sample: $(STAMP)
 	rm -rf reports/sample
 	$(BIN)/exitdrill run support_triage --out reports/sample
+	cd reports/sample && rm -f cases.jsonl journal.sqlite* *.log
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12 …")'

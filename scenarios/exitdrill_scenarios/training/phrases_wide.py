@@ -148,6 +148,16 @@ CUES: dict[str, dict[str, tuple[str, ...]]] = {
             "am Apparat",
             "von mir",
         ),
-        "refs": ("Anfrage", "Fall", "Nummer", "die Nummer", "Sache", "zu", "unter", "es ist", "als"),
+        "refs": (
+            "Anfrage",
+            "Fall",
+            "Nummer",
+            "die Nummer",
+            "Sache",
+            "zu",
+            "unter",
+            "es ist",
+            "als",
+        ),
     },
 }
