@@ -1,4 +1,4 @@
-"""The phrase books of the workload: never used in training, and never used to choose a model."""
+"""The phrase books of the workload: nothing in them occurs in training or in the dev set."""
 
 # ruff: noqa: E501, SIM905 (one phrase, one line; names as words)
 
