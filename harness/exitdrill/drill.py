@@ -20,6 +20,7 @@ from exitdrill import progress
 from exitdrill.arms import record_broken, starting
 from exitdrill.budget import Budget
 from exitdrill.drillable import Drillable, check, inside
+from exitdrill.environment import looks_secret
 from exitdrill.errors import (
     DrillStopped,
     JournalError,
@@ -91,6 +92,7 @@ def run(
     swaps = apply_swaps(drillable.scenario)
     folder = _new_folder(scenario, out)
     with _terminable(), _at_work(folder), Journal.create(folder / JOURNAL) as journal:
+        journal.hide(_secrets(drillable.scenario))
         write_plan(plan, folder)
         _begin(journal, drillable, plan, swaps)
         return _execute(drillable, plan, journal, watcher)
@@ -116,6 +118,7 @@ def _resume(
         now = make_plan(drillable, limit or recorded["workload"]["asked"])
         check_same(now, recorded)
         plan = Plan(recorded)
+        journal.hide(_secrets(scenario))
         write_plan(plan, folder)  # once more: it may be gone, or edited
         journal.put_inputs({"budget": now.document["budget"]})
         journal.lose_intents()
@@ -128,8 +131,6 @@ def _execute(
 ) -> Result:
     folder = journal.path.parent
     stopped = None
-    variables = (backend.key_env for backend in drillable.scenario.backends.values())
-    journal.hide(os.environ.get(name, "") for name in variables if name)
     announce(drillable, plan, watcher)
     watcher.note(f"folder: {folder}")
     try:
@@ -145,6 +146,13 @@ def _execute(
     report = write_results(journal, drillable.checkers, folder)
     render(folder)
     return Result(folder, report)
+
+
+def _secrets(scenario: Scenario) -> list[str]:
+    """The keys that the scenario names, and whatever else the environment holds of that kind: an
+    adapter may know its vendor's variable by itself."""
+    named = {backend.key_env for backend in scenario.backends.values()}
+    return [value for name, value in os.environ.items() if name in named or looks_secret(name)]
 
 
 def chosen(scenario: Scenario, candidates: Sequence[str]) -> Scenario:

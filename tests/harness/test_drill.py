@@ -332,6 +332,24 @@ def test_a_key_that_a_server_echoes_is_in_no_file(
     assert answers == {"You sent [key], thank you"}
 
 
+def test_a_key_that_the_scenario_does_not_name_is_in_no_file_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An adapter may know its vendor's variable, and a swap may carry a key in a file."""
+    secret = "sk-known-to-the-adapter-only"
+    monkeypatch.setenv("VENDOR_API_KEY", secret)
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "settings.ini").write_text("key = none\n")
+    (tmp_path / "overlay").mkdir()
+    (tmp_path / "overlay" / "settings.ini").write_text(f"key = {secret}\n")
+    log = Log()
+    more = {"app": AppSpec(), "swap": {"new": SwapSpec(overlay="overlay")}, "root": tmp_path}
+    drilled = scenario(3, None, None, more, old=log.adapter(lambda _: secret), new=log.adapter())
+    run(drilled, out=tmp_path / "drill")
+    for path in (tmp_path / "drill").iterdir():
+        assert secret.encode() not in path.read_bytes(), path.name
+
+
 def test_a_resumed_arm_is_the_same_backend(tmp_path: Path) -> None:
     log = Log()
 
