@@ -103,7 +103,7 @@ class Writer:
         try:
             connection.execute("BEGIN IMMEDIATE")
             for work in group:
-                work.result = work.write(connection)
+                work.result = _kept(work.write(connection))
             connection.execute("COMMIT")
         except Exception as error:
             _rollback(connection)
@@ -140,6 +140,15 @@ class _Work:
 def _wake(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
+
+
+def _kept(result: Any) -> Any:
+    """What a write returned, but no cursor: one that is let go of in another thread resets its
+    statement, which this thread may be using again."""
+    if isinstance(result, sqlite3.Cursor):
+        result.close()
+        return None
+    return result
 
 
 def _rollback(connection: sqlite3.Connection) -> None:

@@ -365,3 +365,14 @@ async def test_nothing_is_written_behind_a_gap(path: Path) -> None:
         assert journal.input("before") == 1
     with Journal.reopen(path) as again:
         assert (again.input("before"), again.input("after")) == (1, None)
+
+
+async def test_no_cursor_leaves_the_thread_that_writes(tmp_path: Path) -> None:
+    """Let go of in another thread, it would reset a statement that is in use there."""
+    writer = Writer(tmp_path / "file.sqlite")
+    try:
+        assert writer.now(lambda db: db.execute("CREATE TABLE t (x)")) is None
+        assert await writer.soon(lambda db: db.execute("INSERT INTO t VALUES (1)")) is None
+        assert writer.now(lambda db: db.execute("SELECT x FROM t").fetchone()) == (1,)
+    finally:
+        writer.close()
