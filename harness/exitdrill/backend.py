@@ -139,7 +139,18 @@ class Finish:
     raw: str | None = None
 
 
-Event = Started | Text | Reasoning | ToolCallDelta | Embedding | Usage | Opaque | Finish
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """This answer was not made now: it comes from a cache or a recording, and is never timed.
+
+    ``source`` says how that is known (``"x-cache: HIT"``).
+    """
+
+    at: int
+    source: str
+
+
+Event = Started | Text | Reasoning | ToolCallDelta | Embedding | Usage | Opaque | Replayed | Finish
 
 
 # --- the backend --------------------------------------------------------------------------------
@@ -287,7 +298,9 @@ class Reply:
     ``first_at`` is the first event with content (text, reasoning or a tool call); ``last_at`` the
     last one with content, or the finish (usage that is sent later is nobody's waiting time);
     ``started_at`` the end of queueing, where the backend knows.
-    ``finish`` is None when the stream ended without saying why.
+    ``finish`` is None when the stream ended without saying why. Tokens are those that were
+    reported, or else recounted; ``recounted_…`` those that the backend's own tokenizer counts, be
+    they reported or not. ``replayed`` says how it is known that the answer is not a fresh one.
     """
 
     text: str = ""
@@ -300,6 +313,9 @@ class Reply:
     output_tokens: int | None = None
     cached_tokens: int = 0
     usage_source: UsageSource | None = None
+    recounted_input_tokens: int | None = None
+    recounted_output_tokens: int | None = None
+    replayed: str | None = None
     started_at: int | None = None
     first_at: int | None = None
     last_at: int | None = None
@@ -318,8 +334,9 @@ def fold(events: Iterable[Event]) -> Reply:
     reasoning: list[str] = []
     calls: dict[int, _Call] = {}
     vectors: dict[int, tuple[float, ...]] = {}
-    usage: Usage | None = None
+    usages: dict[UsageSource, Usage] = {}
     finish: Finish | None = None
+    replayed: str | None = None
     started = first = last = None
     for event in events:
         match event:
@@ -332,7 +349,9 @@ def fold(events: Iterable[Event]) -> Reply:
             case Embedding():
                 vectors[event.index] = event.vector
             case Usage() if _possible(event):
-                usage = event
+                usages[event.source] = event
+            case Replayed():
+                replayed = event.source
             case Finish():
                 finish = event
             case Started():
@@ -342,6 +361,8 @@ def fold(events: Iterable[Event]) -> Reply:
             first = event.at
         if content or isinstance(event, Finish):
             last = event.at
+    counted = usages.get("recounted")
+    usage = usages.get("reported", counted)  # what is reported is what is billed
     return Reply(
         text="".join(text),
         reasoning="".join(reasoning),
@@ -356,6 +377,9 @@ def fold(events: Iterable[Event]) -> Reply:
         output_tokens=usage.output_tokens if usage else None,
         cached_tokens=usage.cached_tokens if usage else 0,
         usage_source=usage.source if usage else None,
+        recounted_input_tokens=counted.input_tokens if counted else None,
+        recounted_output_tokens=counted.output_tokens if counted else None,
+        replayed=replayed,
         started_at=started,
         first_at=first,
         last_at=last,

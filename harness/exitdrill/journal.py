@@ -15,10 +15,12 @@ import json
 import re
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from exitdrill.backend import Operation
+from exitdrill.delay import Delays
 from exitdrill.errors import JournalError, StorageFailed
 from exitdrill.records import (
     Exchange,
@@ -35,7 +37,7 @@ from exitdrill.storage import Writer, connect
 from exitdrill.workload import Case, Workload
 
 APPLICATION_ID = 0x45584454  # "EXDT"
-VERSION = 1
+VERSION = 2
 DISK = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY}
 """What SQLite says where the disk fails and not what stands on it."""
 T = TypeVar("T")
@@ -66,9 +68,22 @@ CREATE TABLE exchanges (
 );
 CREATE TABLE passes (
     block INTEGER NOT NULL, arm TEXT NOT NULL, repeat INTEGER NOT NULL,
-    trials INTEGER NOT NULL, busy_ns INTEGER NOT NULL
+    answers INTEGER NOT NULL, busy_ns INTEGER NOT NULL, delays TEXT NOT NULL
 );
 """
+
+
+@dataclass(frozen=True)
+class Busy:
+    """How many answers came in how much time, and the drill's own delay meanwhile."""
+
+    answers: int = 0
+    seconds: float = 0.0
+    delay: Delays = field(default_factory=Delays)
+
+    def __add__(self, other: Busy) -> Busy:
+        delay = Delays(self.delay.counts + other.delay.counts)
+        return Busy(self.answers + other.answers, self.seconds + other.seconds, delay)
 
 
 class Journal:
@@ -193,11 +208,12 @@ class Journal:
         rows = list(keys)
         await self._writer.soon(lambda db: db.executemany(sql, rows))
 
-    async def put_pass(self, block: int, arm: str, repeat: int, trials: int, busy_ns: int) -> None:
-        """Record how long an arm was busy with how many trials."""
-        row = (block, arm, repeat, trials, busy_ns)
+    async def put_pass(self, block: int, arm: str, repeat: int, busy: Busy) -> None:
+        """Record what an arm did in a pass."""
+        counts = json.dumps(busy.delay.counts)
+        row = (block, arm, repeat, busy.answers, int(busy.seconds * 1e9), counts)
         await self._writer.soon(
-            lambda db: db.execute("INSERT INTO passes VALUES (?, ?, ?, ?, ?)", row)
+            lambda db: db.execute("INSERT INTO passes VALUES (?, ?, ?, ?, ?, ?)", row)
         )
 
     def lose_intents(self) -> int:
@@ -267,10 +283,13 @@ class Journal:
             repeated = (position, arm, repeat) in lost
             yield Trial(arm, position, repeat, state, exchange, repeated)
 
-    def busy(self) -> dict[str, tuple[int, float]]:
-        """Per arm: trials and seconds of all its passes."""
-        rows = self._rows("SELECT arm, sum(trials), sum(busy_ns) FROM passes GROUP BY arm")
-        return {arm: (trials, nanoseconds / 1e9) for arm, trials, nanoseconds in rows}
+    def busy(self) -> dict[str, Busy]:
+        """Per arm: the sum of all its passes."""
+        sums: dict[str, Busy] = {}
+        for arm, *columns in self._rows("SELECT arm, answers, busy_ns, delays FROM passes"):
+            one = self._understood(_busy, *columns)
+            sums[arm] = sums[arm] + one if arm in sums else one
+        return sums
 
     # --- machinery ------------------------------------------------------------------------------
 
@@ -299,6 +318,11 @@ class Journal:
         if error.sqlite_errorcode & 0xFF in DISK:
             return StorageFailed(f"the journal {self.path} cannot be read: {error}")
         return JournalError(f"is damaged: {error}", path=self.path)
+
+
+def _busy(answers: int, nanoseconds: int, delays: str) -> Busy:
+    counts = {int(bucket): int(count) for bucket, count in json.loads(delays).items()}
+    return Busy(answers, nanoseconds / 1e9, Delays(counts))
 
 
 def _case(case_id: str, operation: Operation, body: str, meta: str) -> Case:

@@ -102,6 +102,7 @@ _EVENT_TYPES: dict[str, type[Event]] = {
     "e": backend.Embedding,
     "u": backend.Usage,
     "o": backend.Opaque,
+    "p": backend.Replayed,
     "f": backend.Finish,
 }
 _EVENT_LETTERS = {kind: letter for letter, kind in _EVENT_TYPES.items()}

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 
 from exitdrill.backend import Backend
 from exitdrill.budget import Budget
+from exitdrill.delay import Delays, watching
 from exitdrill.errors import BudgetSpent, DrillStopped, ErrorKind
 from exitdrill.exchange import Asker
-from exitdrill.journal import Journal
+from exitdrill.journal import Busy, Journal
 from exitdrill.plan import Pass, Plan
 from exitdrill.progress import Watcher
 from exitdrill.records import Exchange, Failure, Key
@@ -81,6 +82,8 @@ class Replay:
         self._warm: set[str] = set()
         self._over = asyncio.Event()
         """Set when the pass under way shall ask nothing more."""
+        self._answers = 0
+        """How many answers the pass under way has brought."""
         self._askers = {
             arm.name: Asker(arm.backend, arm.spec, journal, budget, replay["attempts"])
             for arm in arms
@@ -119,11 +122,13 @@ class Replay:
             return
         await self._warm_up(arm)
         self._over = asyncio.Event()
-        before = time.monotonic_ns()
+        self._answers, delay = 0, Delays()
         run = self._open if self._open_loop else self._closed
-        asked = await run(arm, turn, cases)
-        busy = time.monotonic_ns() - before
-        await self._journal.put_pass(turn.block, arm.name, turn.repeat, asked, busy)
+        before = time.monotonic()
+        async with watching(delay):
+            await run(arm, turn, cases)
+        busy = Busy(self._answers, time.monotonic() - before, delay)
+        await self._journal.put_pass(turn.block, arm.name, turn.repeat, busy)
 
     async def _warm_up(self, arm: Arm) -> None:
         if arm.name in self._warm:
@@ -134,38 +139,30 @@ class Replay:
             asked = await self._askers[arm.name].ask(key, case.request, time.monotonic_ns())
             await self._askers[arm.name].dismiss(asked)
 
-    async def _closed(self, arm: Arm, turn: Pass, cases: Sequence[tuple[int, Case]]) -> int:
+    async def _closed(self, arm: Arm, turn: Pass, cases: Sequence[tuple[int, Case]]) -> None:
         """A fixed number of requests at a time; each is due when the one before it is done."""
         waiting = iter(cases)
-        asked = 0
 
         async def work() -> None:
-            nonlocal asked
             for position, case in waiting:
                 if self._over.is_set():
                     return
-                asked += 1
                 await self._trial(arm, turn, position, case, time.monotonic_ns())
 
         await _gather([work() for _ in range(min(arm.spec.concurrency, len(cases)))])
-        return asked
 
-    async def _open(self, arm: Arm, turn: Pass, cases: Sequence[tuple[int, Case]]) -> int:
+    async def _open(self, arm: Arm, turn: Pass, cases: Sequence[tuple[int, Case]]) -> None:
         """Each request at its recorded time, however many are under way."""
         loop_start, start = asyncio.get_running_loop().time(), time.monotonic_ns()
         first = min(case.arrival or 0.0 for _, case in cases)
-        asked = 0
 
         async def due(position: int, case: Case) -> None:
-            nonlocal asked
             offset = (case.arrival or 0.0) - first
             await self._sleep(loop_start + offset - asyncio.get_running_loop().time())
             if not self._over.is_set():
-                asked += 1
                 await self._trial(arm, turn, position, case, start + int(offset * 1e9))
 
         await _gather([due(position, case) for position, case in cases])
-        return asked
 
     async def _sleep(self, seconds: float) -> None:
         """Sleep, but not beyond the moment when this pass has nothing more to ask."""
@@ -186,6 +183,7 @@ class Replay:
             error.add_note(f"in arm {arm.name!r} ({arm.spec.adapter_name}), case {case.id!r}")
             raise
         exchange = await asker.complete(asked)
+        self._answers += exchange.failure is None
         await self._judge(arm, key, exchange)
         self._watcher.done(arm.name, exchange.failure is not None, self._budget.spent)
 

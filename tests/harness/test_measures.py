@@ -377,7 +377,7 @@ def costs(
 ) -> Pair:
     """Two arms of 3 x 2 trials at a price each."""
     old, new = (
-        arm(name, {"money": np.full((3, 2), each)}, price=price, busy_trials=6, busy_seconds=12.0)
+        arm(name, {"money": np.full((3, 2), each)}, price=price, busy_answers=6, busy_seconds=12.0)
         for name, price, each in (("old", ours, money[0]), ("new", theirs, money[1]))
     )
     return Pair(old, new, 0.9)
@@ -405,9 +405,8 @@ def test_failures_are_no_throughput() -> None:
     facts = costs(PER_HOUR, PER_HOUR)
     answered = np.array([[1.0, 1], [0, 0], [0, 0]])
     columns = {**facts.candidate.columns, "answered": answered}
-    found = row(
-        "cost_per_1000", replace(facts, candidate=replace(facts.candidate, columns=columns))
-    )
+    silent = replace(facts.candidate, columns=columns, busy_answers=2)
+    found = row("cost_per_1000", replace(facts, candidate=silent))
     assert found.incumbent == pytest.approx(2)
     assert found.candidate == pytest.approx(6)
     assert found.n == 2

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from exitdrill.backend import Reply
 from exitdrill.checkers import Checker
+from exitdrill.delay import Delays
 from exitdrill.records import Trial
 from exitdrill.stats import Interval
 from exitdrill.workload import Case
@@ -27,7 +28,7 @@ Array = npt.NDArray[np.float64]
 NAN = math.nan
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TrialView:
     """One completed trial as a column sees it.
 
@@ -51,13 +52,16 @@ class TrialView:
 class ArmFacts:
     """One arm, measured. Each column has the shape (cases, repeats).
 
-    ``unpriced`` counts the failed attempts whose cost is not known.
+    ``busy_answers`` is how many requests were answered in the ``busy_seconds`` of all passes,
+    ``delay`` how late the drill's own clock was meanwhile; ``unpriced`` counts the failed attempts
+    whose cost is not known.
     """
 
     name: str
     columns: Mapping[str, Array]
-    busy_trials: int = 0
+    busy_answers: int = 0
     busy_seconds: float = 0.0
+    delay: Delays = field(default_factory=Delays)
     unpriced: int = 0
     price: Mapping[str, Any] | None = None
     diff: str | None = None
@@ -116,7 +120,8 @@ class Measure:
 
     ``unit`` may be overridden by a row (money has its currency there). ``things`` is what is
     counted, in the plural, for a gate's sentence. With ``strict`` a gate stays open where a trial
-    was measured on one arm and not on the other: what is left out may be what is bad.
+    was measured on one arm and not on the other: what is left out may be what is bad. ``needs`` are
+    further columns that the row reads.
     """
 
     name: str
@@ -129,6 +134,13 @@ class Measure:
     column_name: str | None = None
     things: str = ""
     strict: bool = False
+    needs: Mapping[str, Column] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> Mapping[str, Column]:
+        """All columns that the row is made from, by name."""
+        own = {self.reads: self.column} if self.column else {}
+        return {**own, **self.needs}
 
     @property
     def reads(self) -> str:

@@ -56,7 +56,7 @@ def per_thousand(arm: ArmFacts) -> float | None:
         return None
     if _hourly(arm):
         hours = arm.busy_seconds / SECONDS_PER_HOUR
-        return float(arm.price["per_hour"]) * hours / _served(arm) * 1000
+        return float(arm.price["per_hour"]) * hours / arm.busy_answers * 1000
     return float(np.nanmean(arm.columns["money"])) * 1000
 
 
@@ -65,7 +65,7 @@ def _unknown(arm: ArmFacts) -> str | None:
     if arm.price is None:
         return "the scenario gives no price"
     answers = int(np.nansum(arm.columns["answered"]))
-    if not answers or (_hourly(arm) and not arm.busy_trials):
+    if not answers or (_hourly(arm) and not arm.busy_answers):
         return "there was no answer"
     if _hourly(arm):
         return None
@@ -78,13 +78,6 @@ def _counted(arm: ArmFacts) -> int:
     if _hourly(arm):
         return int(np.nansum(arm.columns["answered"]))
     return int((~np.isnan(arm.columns["money"])).sum())
-
-
-def _served(arm: ArmFacts) -> float:
-    """How many requests were answered in the time that an arm was busy."""
-    answered = arm.columns["answered"]
-    completed = np.count_nonzero(~np.isnan(answered))
-    return arm.busy_trials * float(np.nansum(answered)) / completed if completed else 0.0
 
 
 def _hourly(arm: ArmFacts) -> bool:
@@ -118,7 +111,7 @@ def _basis(arm: ArmFacts) -> str:
         return "no price"
     where = f"{arm.price['source']}, {arm.price['date']}"
     if _hourly(arm):
-        rate = _served(arm) / arm.busy_seconds if arm.busy_seconds else 0.0
+        rate = arm.busy_answers / arm.busy_seconds if arm.busy_seconds else 0.0
         return (
             f"{arm.price['per_hour']:g} {arm.price['currency']} per hour at the measured "
             f"{rate:.3g} answers/s ({where})"

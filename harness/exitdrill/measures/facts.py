@@ -12,7 +12,7 @@ import numpy as np
 
 from exitdrill.backend import Reply
 from exitdrill.checkers import Checker
-from exitdrill.journal import Journal
+from exitdrill.journal import Busy, Journal
 from exitdrill.measures import MEASURES
 from exitdrill.measures.base import ArmFacts, Array, TrialView
 from exitdrill.records import Trial
@@ -40,7 +40,7 @@ class Facts:
         self._repeats: int = plan["replay"]["repeats"]
         shape = (journal.size, self._repeats)
         self.columns: dict[str, dict[str, Array]] = {
-            arm: {measure.reads: np.full(shape, np.nan) for measure in MEASURES if measure.column}
+            arm: {name: np.full(shape, np.nan) for name in _COLUMNS}
             for arm in [self._incumbent, *plan["candidates"]]
         }
         self._unpriced: Counter[str] = Counter()
@@ -58,13 +58,14 @@ class Facts:
 
     def arm(self, name: str) -> ArmFacts:
         """One arm's facts."""
-        trials, seconds = self._journal.busy().get(name, (0, 0.0))
+        busy = self._journal.busy().get(name, Busy())
         swaps = self._journal.input("swaps", {})
         return ArmFacts(
             name=name,
             columns=self.columns[name],
-            busy_trials=trials,
-            busy_seconds=seconds,
+            busy_answers=busy.answers,
+            busy_seconds=busy.seconds,
+            delay=busy.delay,
             unpriced=self._unpriced[name],
             price=self._plan["backends"][name]["price"],
             diff=swaps.get(name, {}).get("diff"),
@@ -91,7 +92,7 @@ class Facts:
         return references.get(repeat)
 
     def _measure(self, view: TrialView) -> Measured:
-        values = {measure.reads: measure.column(view) for measure in _COLUMNS if measure.column}
+        values = {name: column(view) for name, column in _COLUMNS.items()}
         trial = view.trial
         for name, value in values.items():
             self.columns[trial.arm][name][trial.position, trial.repeat] = value
@@ -100,4 +101,4 @@ class Facts:
 
 
 # Several measures may read one column (p50 and p95): it is computed once.
-_COLUMNS = tuple({measure.reads: measure for measure in MEASURES if measure.column}.values())
+_COLUMNS = {name: column for measure in MEASURES for name, column in measure.columns.items()}
