@@ -339,28 +339,32 @@ def fold(events: Iterable[Event]) -> Reply:
     replayed: str | None = None
     started = first = last = None
     for event in events:
+        content = True
         match event:
             case Text():
                 text.append(event.text)
+                content = bool(event.text)
             case Reasoning():
                 reasoning.append(event.text)
+                content = bool(event.text)
             case ToolCallDelta():
                 _add_delta(calls.setdefault(event.index, _Call()), event)
             case Embedding():
                 vectors[event.index] = event.vector
+            case _:
+                content = False
+        if content:
+            first, last = event.at if first is None else first, event.at
+            continue
+        match event:
             case Usage() if _possible(event):
                 usages[event.source] = event
             case Replayed():
                 replayed = event.source
             case Finish():
-                finish = event
+                finish, last = event, event.at
             case Started():
                 started = event.at
-        content = _has_content(event)
-        if first is None and content:
-            first = event.at
-        if content or isinstance(event, Finish):
-            last = event.at
     counted = usages.get("recounted")
     usage = usages.get("reported", counted)  # what is reported is what is billed
     return Reply(
@@ -390,12 +394,6 @@ def _possible(usage: Usage) -> bool:
     # A server may claim anything; what no answer can have used must not move the budget.
     counts = (usage.input_tokens, usage.output_tokens, usage.cached_tokens)
     return all(0 <= count <= MOST_TOKENS for count in counts)
-
-
-def _has_content(event: Event) -> bool:
-    if isinstance(event, Text | Reasoning):
-        return bool(event.text)
-    return isinstance(event, ToolCallDelta | Embedding)
 
 
 def _add_delta(call: _Call, delta: ToolCallDelta) -> None:

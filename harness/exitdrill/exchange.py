@@ -12,7 +12,7 @@ from typing import cast
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 from tenacity.wait import wait_random_exponential
 
-from exitdrill.backend import Backend, Edit, Event, Finish, Prepared, Request, Timeouts, fold
+from exitdrill.backend import Backend, Edit, Event, Finish, Prepared, Reply, Request, Timeouts, fold
 from exitdrill.budget import Budget, charge, charge_failed, is_free, reply_money, worst_case
 from exitdrill.errors import BackendError
 from exitdrill.journal import Journal
@@ -90,11 +90,12 @@ class Asker:
         await self._settle(asked)
         self.budget.reserve(asked.most)
         asked.call = await self.journal.intend(asked.key, len(asked.attempts), asked.most)
-        asked.error, asked.events, asked.spent = None, [], asked.most
+        asked.error, asked.events, asked.reply, asked.spent = None, [], None, asked.most
         asked.sent_ns = time.monotonic_ns() - asked.scheduled_ns
         try:
             await collect(self.backend.stream(asked.prepared), self.timeouts, asked.events)
-            asked.spent = charge(fold(asked.events), asked.most, self.spec.price)
+            asked.reply = fold(asked.events)
+            asked.spent = charge(asked.reply, asked.most, self.spec.price)
         except BackendError as error:
             asked.error = error
             asked.spent = charge_failed(error, bool(asked.events), asked.most)
@@ -135,6 +136,7 @@ class _Asked:
     most: Spend
     attempts: list[Attempt] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    reply: Reply | None = None
     error: BackendError | None = None
     call: int | None = None
     sent_ns: int = 0
@@ -142,14 +144,13 @@ class _Asked:
 
     def exchange(self, spec: BackendSpec) -> Exchange:
         """The record of it."""
-        money = None if self.error else reply_money(fold(self.events), spec.price)
         return Exchange(
             edits=self.prepared.edits,
             events=tuple(self.events),
             failure=Failure.of(self.error) if self.error else None,
             attempts=tuple(self.attempts),
             sent_ns=self.sent_ns,
-            money=money,
+            money=reply_money(self.reply, spec.price) if self.reply else None,
         )
 
 
@@ -166,9 +167,13 @@ async def collect(stream: AsyncIterator[Event], timeouts: Timeouts, events: list
     async with aclosing(cast("AsyncGenerator[Event, None]", stream)) as source:
         try:
             async with asyncio.timeout_at(end) as deadline:
-                async for event in source:
-                    events.append(event)
-                    deadline.reschedule(min(end, loop.time() + timeouts.gap))
+                silence = _Silence(deadline, timeouts.gap)
+                try:
+                    async for event in source:
+                        events.append(event)
+                        silence.broken()
+                finally:
+                    silence.end()
         except TimeoutError:
             if not deadline.expired():
                 raise  # not ours: a defect of the adapter's, as any other stray exception
@@ -182,6 +187,41 @@ async def collect(stream: AsyncIterator[Event], timeouts: Timeouts, events: list
     if finishes[-1].reason == "error":
         word = finishes[-1].raw or "error"
         raise BackendError("server", f"the backend ended the answer with {word!r}")
+
+
+class _Silence:
+    """Lets a deadline pass when nothing was heard for ``gap`` seconds since something was.
+
+    One timer looks after many events: to move a deadline at each of them costs as much as all else
+    that is done for an event.
+    """
+
+    __slots__ = ("_deadline", "_gap", "_heard", "_loop", "_timer")
+
+    def __init__(self, deadline: asyncio.Timeout, gap: float) -> None:
+        self._deadline = deadline
+        self._gap = gap
+        self._loop = asyncio.get_running_loop()
+        self._heard = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def broken(self) -> None:
+        """Something was heard."""
+        self._heard = self._loop.time()
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._heard + self._gap, self._look)
+
+    def end(self) -> None:
+        """Nothing more is listened for."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _look(self) -> None:
+        due = self._heard + self._gap
+        if self._loop.time() < due:
+            self._timer = self._loop.call_at(due, self._look)
+        elif not self._deadline.expired():
+            self._deadline.reschedule(self._loop.time())
 
 
 def _attempt(asked: _Asked) -> Attempt:

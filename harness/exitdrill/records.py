@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from functools import cached_property
+from operator import attrgetter
 from typing import Any, Literal
 
 from exitdrill import backend
@@ -45,7 +47,7 @@ class Failure:
         return cls(error.kind, error.message, error.status)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Exchange:
     """One request with its answer or its error.
 
@@ -61,7 +63,7 @@ class Exchange:
     sent_ns: int = 0
     money: float | None = None
 
-    @property
+    @cached_property
     def reply(self) -> Reply:
         """The whole answer, as far as it came."""
         return fold(self.events)
@@ -106,15 +108,21 @@ _EVENT_TYPES: dict[str, type[Event]] = {
     "f": backend.Finish,
 }
 _EVENT_LETTERS = {kind: letter for letter, kind in _EVENT_TYPES.items()}
-_EVENT_FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in _EVENT_LETTERS}
+
+
+def _columns_of(kind: type[Event]) -> Callable[[Event], tuple[Any, ...]]:
+    names = [field.name for field in fields(kind)]
+    # Of a single name it would get the bare value: `at` is in every event, and is dropped again.
+    read = attrgetter("at", *names)
+    return lambda event: read(event)[1:]
+
+
+_EVENT_FIELDS = {kind: _columns_of(kind) for kind in _EVENT_LETTERS}
 
 
 def dump_events(events: Iterable[Event]) -> str:
     """Events as compact JSON: a letter for the type, then the fields in their order."""
-    rows = []
-    for event in events:
-        kind = type(event)
-        rows.append([_EVENT_LETTERS[kind], *(getattr(event, name) for name in _EVENT_FIELDS[kind])])
+    rows = [(_EVENT_LETTERS[type(event)], *_EVENT_FIELDS[type(event)](event)) for event in events]
     return json.dumps(rows, separators=(",", ":"), default=dict)
 
 
@@ -130,6 +138,9 @@ def _event(letter: str, values: list[Any]) -> Event:
     return _EVENT_TYPES[letter](*values)
 
 
+_ATTEMPT = attrgetter(*(field.name for field in fields(Attempt)))
+
+
 def exchange_columns(exchange: Exchange) -> tuple[Any, ...]:
     """An exchange as the columns of its row: edits, events, error, attempts, sent_ns, money."""
     failure = exchange.failure
@@ -137,7 +148,7 @@ def exchange_columns(exchange: Exchange) -> tuple[Any, ...]:
         dump([[edit.action, edit.path, edit.detail] for edit in exchange.edits]),
         dump_events(exchange.events),
         dump([failure.kind, failure.message, failure.status]) if failure else None,
-        dump([astuple(attempt) for attempt in exchange.attempts]),
+        dump([_ATTEMPT(attempt) for attempt in exchange.attempts]),
         exchange.sent_ns,
         exchange.money,
     )

@@ -24,8 +24,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-import httpx
-
 from exitdrill.environment import without_secrets
 from exitdrill.errors import ServerFailed
 
@@ -160,6 +158,8 @@ class Server:
 
     async def _wait_until_ready(self, origin: str, deadline: float) -> bool:
         """Whether it became ready before it ended; raises `ServerFailed` when the time is up."""
+        import httpx
+
         seen = "it did not answer"
         url = origin + self.config.ready
         async with httpx.AsyncClient(trust_env=False, timeout=2.0) as client:
