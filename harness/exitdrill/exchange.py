@@ -114,16 +114,18 @@ class Asker:
         """Charge an exchange that is not measured."""
         await self._settle(asked)
 
-    async def complete(self, asked: _Asked) -> Exchange:
-        """Commit an exchange with its trial."""
+    def complete(self, asked: _Asked) -> tuple[Exchange, asyncio.Future[None]]:
+        """Commit an exchange with its trial; the future is that of the commit.
+
+        The next call need not wait for it: its intent is committed later, or together with this.
+        """
         exchange = asked.exchange(self.spec)
         settled = None
         if asked.call is not None:
             self.budget.settle(asked.most, asked.spent)
             settled = (asked.call, asked.spent)
         state: TrialState = "failed" if exchange.failure else "answered"
-        await self.journal.complete(asked.key, state, exchange, settled)
-        return exchange
+        return exchange, self.journal.complete(asked.key, state, exchange, settled)
 
 
 @dataclass

@@ -10,6 +10,7 @@ reading on a connection of its own.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import re
@@ -181,10 +182,13 @@ class Journal:
         sql = "UPDATE calls SET state = 'done', tokens = ?, money = ? WHERE id = ?"
         await self._writer.soon(lambda db: db.execute(sql, row))
 
-    async def complete(
+    def complete(
         self, key: Key, state: TrialState, exchange: Exchange, settled: tuple[int, Spend] | None
-    ) -> None:
-        """Record a trial with its exchange, and settle its last call, in one transaction."""
+    ) -> asyncio.Future[None]:
+        """Record a trial with its exchange, and settle its last call, in one transaction.
+
+        Submitted at once: when a later write has been committed, so has this one.
+        """
         columns = exchange_columns(exchange)
         row = (*key, 0, *(self._redact(c) if isinstance(c, str) else c for c in columns))
 
@@ -200,7 +204,7 @@ class Journal:
                 "INSERT OR REPLACE INTO exchanges VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row
             )
 
-        await self._writer.soon(write)
+        return self._writer.soon(write)
 
     async def trip(self, keys: Collection[Key]) -> None:
         """Mark failed trials as those that ended their arm: a resumed drill asks them again."""

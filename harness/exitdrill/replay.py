@@ -84,6 +84,8 @@ class Replay:
         """Set when the pass under way shall ask nothing more."""
         self._answers = 0
         """How many answers the pass under way has brought."""
+        self._commits: list[asyncio.Future[None]] = []
+        """What the pass under way has completed, as far as it may not be written yet."""
         self._askers = {
             arm.name: Asker(arm.backend, arm.spec, journal, budget, replay["attempts"])
             for arm in arms
@@ -125,10 +127,20 @@ class Replay:
         self._answers, delay = 0, Delays()
         run = self._open if self._open_loop else self._closed
         before = time.monotonic()
-        async with watching(delay):
-            await run(arm, turn, cases)
+        try:
+            async with watching(delay):
+                await run(arm, turn, cases)
+        finally:
+            await self._committed()
         busy = Busy(self._answers, time.monotonic() - before, delay)
         await self._journal.put_pass(turn.block, arm.name, turn.repeat, busy)
+
+    async def _committed(self) -> None:
+        """Wait until all that this pass has completed is written."""
+        commits, self._commits = self._commits, []
+        for outcome in await asyncio.gather(*commits, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
 
     async def _warm_up(self, arm: Arm) -> None:
         if arm.name in self._warm:
@@ -182,7 +194,8 @@ class Replay:
         except Exception as error:  # a defect of an adapter, somebody's or ours: say where
             error.add_note(f"in arm {arm.name!r} ({arm.spec.adapter_name}), case {case.id!r}")
             raise
-        exchange = await asker.complete(asked)
+        exchange, committed = asker.complete(asked)
+        self._commits.append(committed)
         self._answers += exchange.failure is None
         await self._judge(arm, key, exchange)
         self._watcher.done(arm.name, exchange.failure is not None, self._budget.spent)

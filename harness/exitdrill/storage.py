@@ -8,7 +8,8 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,19 +42,19 @@ class Writer:
 
     def now(self, write: Write) -> Any:
         """Run a write and wait for its commit; returns what it returned."""
-        work = _Work(write)
-        self._submit(work)
-        work.done.wait()
-        return work.outcome()
+        outcome: Future[Any] = Future()
+        self._submit(_Work(write, outcome))
+        return outcome.result()
 
-    async def soon(self, write: Write) -> Any:
-        """As `now`, without stopping the event loop."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[None] = loop.create_future()
-        work = _Work(write, lambda: loop.call_soon_threadsafe(_wake, future))
-        self._submit(work)
-        await future
-        return work.outcome()
+    def soon(self, write: Write) -> asyncio.Future[Any]:
+        """As `now`, for an event loop: the future of what it returned.
+
+        It is submitted at once, awaited or not; whatever is submitted later is committed later, or
+        together with it.
+        """
+        outcome: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._submit(_Work(write, outcome))
+        return outcome
 
     def close(self) -> None:
         """Write what waits, and end. Safe to call twice."""
@@ -95,7 +96,7 @@ class Writer:
             return
         for work in group:
             work.error = error
-            work.finish()
+        _deliver(group)
 
     def _try(self, connection: sqlite3.Connection | None, group: list[_Work]) -> Exception | None:
         """Commit a group; returns what kept it from that. `_failed` is set if it was the file."""
@@ -117,29 +118,35 @@ class Writer:
 
 @dataclass
 class _Work:
-    """Something to write, and who waits for it."""
+    """Something to write, and the future of whoever waits for it, in a thread or in a loop."""
 
-    write: Callable[[sqlite3.Connection], Any]
-    notify: Callable[[], object] | None = None
+    write: Write
+    outcome: Future[Any] | asyncio.Future[Any]
     result: Any = None
     error: Exception | None = None
-    done: threading.Event = field(default_factory=threading.Event)
-
-    def finish(self) -> None:
-        self.done.set()
-        if self.notify:
-            with contextlib.suppress(RuntimeError):  # the loop has ended; nobody waits any more
-                self.notify()
-
-    def outcome(self) -> Any:
-        if self.error is not None:
-            raise self.error
-        return self.result
 
 
-def _wake(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
+def _deliver(group: list[_Work]) -> None:
+    """Tell all who wait; each event loop is woken once."""
+    loops: dict[asyncio.AbstractEventLoop, list[_Work]] = {}
+    for work in group:
+        if isinstance(work.outcome, asyncio.Future):
+            loops.setdefault(work.outcome.get_loop(), []).append(work)
+        else:
+            _tell([work])
+    for loop, works in loops.items():
+        with contextlib.suppress(RuntimeError):  # the loop has ended; nobody waits any more
+            loop.call_soon_threadsafe(_tell, works)
+
+
+def _tell(group: list[_Work]) -> None:
+    for work in group:
+        if work.outcome.done():  # cancelled
+            continue
+        if work.error is None:
+            work.outcome.set_result(work.result)
+        else:
+            work.outcome.set_exception(work.error)
 
 
 def _kept(result: Any) -> Any:

@@ -50,7 +50,8 @@ def ask(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> Ask:
         asker = Asker(backend, backend_spec, journal, Budget(None, Spend()), attempts)
         scheduled = time.monotonic_ns() - int(late_by * 1e9)
         asked = await asker.ask((0, "b", 0), request(), scheduled)
-        done = await asker.complete(asked)
+        done, committed = asker.complete(asked)
+        await committed
         (trial,) = journal.trials()
         assert trial.exchange == done
         assert trial.state == ("failed" if done.failure else "answered")

@@ -187,7 +187,7 @@ async def test_one_bad_write_does_not_take_its_neighbours_along(path: Path) -> N
         db.execute("CREATE TABLE t (n)")
     writer = Writer(path)
     gate = threading.Event()
-    held = asyncio.create_task(writer.soon(lambda _: gate.wait()))
+    held = writer.soon(lambda _: gate.wait())
     await asyncio.sleep(0.05)
     writes = [
         writer.soon(lambda db: db.execute("INSERT INTO t VALUES (1)").rowcount),
