@@ -62,8 +62,11 @@ class Asker:
     def __post_init__(self) -> None:
         self.timeouts = Timeouts(**self.spec.timeouts.model_dump())
 
-    async def ask(self, key: Key, request: Request, scheduled_ns: int) -> _Asked:
-        """One exchange, sent now, counted from ``scheduled_ns`` on the monotonic clock.
+    async def ask(self, key: Key, request: Request, scheduled_ns: int | None = None) -> _Asked:
+        """One exchange, counted from ``scheduled_ns`` on the monotonic clock.
+
+        Without it the exchange is due when it can be sent: what our own journal takes before that
+        is nobody's latency.
 
         Raises `BudgetSpent` before a call that could exceed the budget, and `StorageFailed`.
         """
@@ -91,7 +94,10 @@ class Asker:
         self.budget.reserve(asked.most)
         asked.call = await self.journal.intend(asked.key, len(asked.attempts), asked.most)
         asked.error, asked.events, asked.reply, asked.spent = None, [], None, asked.most
-        asked.sent_ns = time.monotonic_ns() - asked.scheduled_ns
+        now = time.monotonic_ns()
+        if asked.scheduled_ns is None:
+            asked.scheduled_ns = now
+        asked.sent_ns = now - asked.scheduled_ns
         try:
             await collect(self.backend.stream(asked.prepared), self.timeouts, asked.events)
             asked.reply = fold(asked.events)
@@ -101,7 +107,7 @@ class Asker:
             asked.spent = charge_failed(error, bool(asked.events), asked.most)
             raise
         finally:
-            asked.attempts.append(_attempt(asked))
+            asked.attempts.append(_attempt(asked, time.monotonic_ns() - asked.scheduled_ns))
 
     async def _settle(self, asked: _Asked) -> None:
         """Settle the attempt before this one; the last is settled together with its trial."""
@@ -134,7 +140,7 @@ class _Asked:
 
     key: Key
     prepared: Prepared
-    scheduled_ns: int
+    scheduled_ns: int | None
     most: Spend
     attempts: list[Attempt] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
@@ -226,11 +232,11 @@ class _Silence:
             self._deadline.reschedule(self._loop.time())
 
 
-def _attempt(asked: _Asked) -> Attempt:
+def _attempt(asked: _Asked, ended_ns: int) -> Attempt:
     error = asked.error
     return Attempt(
         sent_ns=asked.sent_ns,
-        ended_ns=time.monotonic_ns() - asked.scheduled_ns,
+        ended_ns=ended_ns,
         error=error.kind if error else None,
         status=error.status if error else None,
         message=error.message if error else None,

@@ -148,18 +148,18 @@ class Replay:
         self._warm.add(arm.name)
         for number, (_, case) in enumerate(self._journal.cases(0, self._warmup)):
             key = (WARMUP, arm.name, number)
-            asked = await self._askers[arm.name].ask(key, case.request, time.monotonic_ns())
+            asked = await self._askers[arm.name].ask(key, case.request)
             await self._askers[arm.name].dismiss(asked)
 
     async def _closed(self, arm: Arm, turn: Pass, cases: Sequence[tuple[int, Case]]) -> None:
-        """A fixed number of requests at a time; each is due when the one before it is done."""
+        """A fixed number of requests at a time; each is due when it can be sent."""
         waiting = iter(cases)
 
         async def work() -> None:
             for position, case in waiting:
                 if self._over.is_set():
                     return
-                await self._trial(arm, turn, position, case, time.monotonic_ns())
+                await self._trial(arm, turn, position, case, None)
 
         await _gather([work() for _ in range(min(arm.spec.concurrency, len(cases)))])
 
@@ -182,7 +182,7 @@ class Replay:
             await asyncio.wait_for(self._over.wait(), seconds)
 
     async def _trial(
-        self, arm: Arm, turn: Pass, position: int, case: Case, scheduled_ns: int
+        self, arm: Arm, turn: Pass, position: int, case: Case, scheduled_ns: int | None
     ) -> None:
         key = (position, arm.name, turn.repeat)
         asker = self._askers[arm.name]
