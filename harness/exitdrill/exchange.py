@@ -76,6 +76,21 @@ class Asker:
         if refused is not None:
             asked.error = refused
             return asked
+        try:
+            await self._attempt(asked)
+        except BackendError as error:
+            await self._retry(asked, error)
+        return asked
+
+    async def _retry(self, asked: _Asked, first: BackendError) -> None:
+        """Let tenacity see the first failure as if it had been there: only who fails needs it."""
+        failed = [first]
+
+        async def attempt() -> None:
+            if failed:
+                raise failed.pop()
+            await self._attempt(asked)
+
         retrying = AsyncRetrying(
             stop=stop_after_attempt(self.attempts),
             wait=_wait,
@@ -84,10 +99,9 @@ class Asker:
             reraise=True,
         )
         try:
-            await retrying(self._attempt, asked)
+            await retrying(attempt)
         except BackendError as error:
             asked.error = error
-        return asked
 
     async def _attempt(self, asked: _Asked) -> None:
         await self._settle(asked)
