@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from exitdrill import builtin
 from exitdrill.backend import BackendConfig
 from exitdrill.errors import ScenarioError
 
@@ -53,10 +54,12 @@ def parse_options(config: BackendConfig, model: type[T]) -> T:
 def resolve_path(config: BackendConfig, key: str, value: str) -> Path:
     """The path that an option names: relative to the scenario's folder, or absolute.
 
+    ``{models}`` stands for the folder of the models that come with the package.
+
     Raises `ScenarioError` for a relative path that leads out of the scenario's folder, and for one
     where nothing is.
     """
-    given = Path(value)
+    given = Path(value.replace("{models}", builtin.models()))
     root = config.root.resolve()
     path = given if given.is_absolute() else (root / given).resolve()
     if not given.is_absolute() and not path.is_relative_to(root):

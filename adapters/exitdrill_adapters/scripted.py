@@ -37,6 +37,7 @@ from exitdrill.backend import (
     FinishReason,
     Operation,
     Prepared,
+    Replayed,
     Request,
     Text,
     ToolCallDelta,
@@ -59,7 +60,8 @@ class Error(BaseModel):
 class Answer(BaseModel):
     """What to say, and when: times in seconds. ``chunks`` is in how many pieces the text comes.
 
-    An ``error`` comes after ``first_after``, and after the text where there is one.
+    An ``error`` comes after ``first_after``, and after the text where there is one. ``replayed``
+    says that the answer pretends to come from a cache, and which; else it is timed as any other.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -72,6 +74,7 @@ class Answer(BaseModel):
     error: Error | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
+    replayed: str | None = None
 
 
 class _Line(Answer):
@@ -166,6 +169,8 @@ class ScriptedBackend:
 
         answer = self._script(prepared.request)
         await asyncio.sleep(answer.first_after)
+        if answer.replayed is not None:
+            yield Replayed(at(), answer.replayed)
         for number, piece in enumerate(_pieces(answer.text, answer.chunks)):
             if number and answer.gap:
                 await asyncio.sleep(answer.gap)

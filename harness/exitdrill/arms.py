@@ -70,9 +70,12 @@ def _check_started(scenario: Scenario, known: Mapping[str, Any]) -> None:
 
 
 def _check_unchanged(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """An arm is one backend: half of its answers must not come from another."""
+    """An arm is one backend: half of its answers must not come from another.
+
+    What is not known this time (a server that did not tell its version in time) is no difference.
+    """
     for key in ("model", "revision", "weights_sha256", "server"):
-        if before[key] != now[key]:
+        if None not in (before[key], now[key]) and before[key] != now[key]:
             raise JournalError(
                 f"the backend {name!r} is not the one that this drill began with: its {key} was "
                 f"{before[key]!r} and is {now[key]!r}; start a new drill"

@@ -88,6 +88,8 @@ class ProvokingServer:
         """The client's side of every connection that a scripted answer went over."""
         self.models: Answer | None = reply({"object": "list", "data": [{"id": "m"}]})
         """What GET answers; None drops the connection."""
+        self.told: dict[str, Answer] = {}
+        """What other paths answer, to GET or POST; else a GET answers as above."""
         self._script: list[Answer] = []
         self._runner: web.AppRunner | None = None
         self.url = ""
@@ -114,10 +116,12 @@ class ProvokingServer:
 
     async def _get(self, request: web.Request) -> web.StreamResponse:
         self._record(request, None)
-        return await self._give(request, self.models or Answer([DROP]))
+        return await self._give(request, self.told.get(request.path, self.models or Answer([DROP])))
 
     async def _post(self, request: web.Request) -> web.StreamResponse:
         self._record(request, await request.json())
+        if not request.path.startswith("/v1/"):
+            return await self._give(request, self.told.get(request.path, Answer(status=404)))
         if request.transport is not None:
             self.connections.add(request.transport.get_extra_info("peername"))
         answer = self._script.pop(0) if len(self._script) > 1 else self._script[0]

@@ -219,17 +219,18 @@ def test_identifiers_that_are_numbers() -> None:
 )
 def test_an_embedding_that_is_none(item: Any) -> None:
     with pytest.raises(BackendError):
-        read_embeddings(json.dumps({"data": [item]}).encode(), 0)
+        read_embeddings(json.dumps({"data": [item]}).encode(), 0, Cleaner(None))
 
 
 def test_an_embedding_without_a_number_of_its_own() -> None:
     body = json.dumps({"data": [{"embedding": [1], "index": None}]}).encode()
-    assert read_embeddings(body, 0) == [Embedding(0, 0, (1.0,)), Finish(0, "stop")]
+    assert read_embeddings(body, 0, Cleaner(None)) == [Embedding(0, 0, (1.0,)), Finish(0, "stop")]
 
 
 # --- mutated answers ----------------------------------------------------------------------------
 
 CHUNKS: list[dict[str, Any]] = [
+    {"model": "m-1", "system_fingerprint": "fp", "provider": "p", **chunk("a")},
     chunk("<think>hm</think>a", role="assistant"),
     chunk([{"type": "text", "text": "a"}, {"type": "thinking", "thinking": [{"text": "b"}]}, {}]),
     chunk(reasoning_content="why", reasoning="not", signature={"a": 1.5}),
@@ -371,6 +372,6 @@ def test_mutated_replies() -> None:
         )
         Cleaner(None).text(error.message).encode()
         try:
-            check(read_embeddings(body, 1))
+            check(read_embeddings(body, 1, Cleaner(None)))
         except BackendError:
             continue

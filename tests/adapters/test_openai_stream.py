@@ -21,6 +21,7 @@ from exitdrill.backend import (
     Opaque,
     Operation,
     Reasoning,
+    Replayed,
     Reply,
     Request,
     Text,
@@ -307,6 +308,93 @@ async def test_many_at_once(server: ProvokingServer, make: MakeBackend) -> None:
     assert {reply.text for reply in replies} == {"xxxxx"}
 
 
+# --- answers that were not made now --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("headers", "source"),
+    [
+        ({}, None),
+        ({"X-Cache": "HIT"}, "x-cache: HIT"),
+        ({"X-Cache": "Hit from cloudfront"}, "x-cache: Hit from cloudfront"),
+        ({"X-Cache": "MISS, HIT"}, "x-cache: MISS, HIT"),
+        ({"X-Cache": "TCP_HIT"}, "x-cache: TCP_HIT"),
+        ({"X-Cache": "Miss from cloudfront"}, None),
+        ({"X-Cache": "RefreshHit from cloudfront"}, None),
+        ({"X-Cache": "white"}, None),
+        ({"X-Cache-Status": "Hit"}, "x-cache-status: Hit"),
+        ({"CF-Cache-Status": "DYNAMIC"}, None),
+        ({"CF-Cache-Status": "MISS"}, None),
+        ({"CF-Cache-Status": "EXPIRED"}, None),
+        ({"CF-Cache-Status": "REVALIDATED"}, None),
+        ({"CF-Cache-Status": "HIT"}, "cf-cache-status: HIT"),
+        ({"CF-Cache-Status": "STALE"}, "cf-cache-status: STALE"),
+        ({"CF-Cache-Status": "UPDATING"}, "cf-cache-status: UPDATING"),
+        ({"cf-aig-cache-status": "HIT"}, "cf-aig-cache-status: HIT"),
+        ({"cf-aig-cache-status": "MISS"}, None),
+        ({"Helicone-Cache": "HIT"}, "helicone-cache: HIT"),
+        ({"Helicone-Cache": "MISS"}, None),
+        ({"x-portkey-cache-status": "SEMANTIC HIT"}, "x-portkey-cache-status: SEMANTIC HIT"),
+        ({"x-portkey-cache-status": "SEMANTIC MISS"}, None),
+        ({"x-portkey-cache-status": "DISABLED"}, None),
+        ({"x-portkey-cache-status": "REFRESH"}, None),
+        ({"X-OpenRouter-Cache-Status": "HIT"}, "x-openrouter-cache-status: HIT"),
+        ({"x-litellm-cache-key": "586bf3"}, "x-litellm-cache-key: 586bf3"),
+        ({"x-litellm-cache-key": ""}, None),
+        ({"Cache-Status": "ExampleCache; hit"}, "cache-status: ExampleCache; hit"),
+        (
+            {"Cache-Status": "a; fwd=miss, b; hit; ttl=3"},
+            "cache-status: a; fwd=miss, b; hit; ttl=3",
+        ),
+        ({"Cache-Status": "a; hit=?1"}, "cache-status: a; hit=?1"),
+        ({"Cache-Status": "a; hit=?0"}, None),
+        ({"Cache-Status": "hit; fwd=uri-miss"}, None),
+        ({"Age": "7"}, "age: 7"),
+        ({"Age": "0"}, None),
+        ({"Age": "-3"}, None),
+        ({"Age": "soon"}, None),
+    ],
+)
+async def test_an_answer_from_a_cache_says_so(
+    server: ProvokingServer, make: MakeBackend, headers: dict[str, str], source: str | None
+) -> None:
+    made = sse(chunk("a"), STOP, usage(5, 1), DONE)
+    server.answer(Answer(made.body, headers=headers), reply({"data": [{"embedding": [1]}]}))
+    backend = make()
+    events = await ask(backend)
+    assert fold(events).replayed == source
+    if source is not None:
+        assert isinstance(events[0], Replayed), "before anything that could be timed"
+    assert fold(events).text == "a"
+
+
+async def test_embeddings_from_a_cache(server: ProvokingServer, make: MakeBackend) -> None:
+    server.answer(reply({"data": [{"embedding": [1]}]}, x_cache="HIT"))
+    events = await ask(make(), {"input": "a"}, "embedding")
+    assert [type(event) for event in events] == [Replayed, Embedding, Finish]
+
+
+async def test_a_cache_of_prompts_is_no_cache_of_answers(
+    server: ProvokingServer, make: MakeBackend
+) -> None:
+    cached = usage(9, 1, prompt_tokens_details={"cached_tokens": 8})
+    server.answer(sse(chunk("a"), STOP, cached, DONE))
+    got = await answered(make())
+    assert (got.replayed, got.cached_tokens) == (None, 8)
+
+
+async def test_the_sign_of_a_cache_is_kept_short(
+    server: ProvokingServer, make: MakeBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("A_KEY", KEY)
+    value = f"HIT {KEY} " + "x" * 5000
+    server.answer(Answer(sse(chunk("a"), STOP).body, headers={"x-cache": value}))
+    got = await answered(make(config={"key_env": "A_KEY", "endpoint": server.url}))
+    assert got.replayed is not None
+    assert got.replayed.startswith("x-cache: HIT [key] xxx")
+    assert len(got.replayed) <= 100
+
+
 # --- usage that is recounted --------------------------------------------------------------------
 
 
@@ -331,12 +419,87 @@ async def test_usage_is_recounted(
     assert events[-1].at == events[-2].at, "counting is not the server's time"
 
 
-async def test_usage_that_is_reported_counts(
+async def test_usage_that_is_reported_stands_beside_what_is_counted(
     server: ProvokingServer, make: MakeBackend, tokenizer: Path
 ) -> None:
-    server.answer(sse(chunk("a"), STOP, usage(9, 9), DONE))
-    got = await answered(make(tokenizer=str(tokenizer / "tokenizer.json")))
-    assert (got.output_tokens, got.usage_source) == (9, "reported")
+    server.answer(sse(chunk("a b"), STOP, usage(9, 9), DONE))
+    backend = make(tokenizer=str(tokenizer / "tokenizer.json"))
+    events = await ask(backend)
+    assert [type(event) for event in events] == [Text, Finish, Usage, Usage]
+    got = fold(events)
+    assert (got.input_tokens, got.output_tokens, got.usage_source) == (9, 9, "reported")
+    assert (got.recounted_input_tokens, got.recounted_output_tokens) == (2, 2)
+    assert "tokenizer.json" in (await backend.start()).details["tokens_counted_with"]
+
+
+@pytest.mark.parametrize(
+    ("text", "body", "counted"),
+    [
+        ("a b", {"messages": [{"role": "user", "content": [{"text": "c d e"}, {"x": 1}]}]}, (3, 2)),
+        ("a \ud800 b", {"messages": [{"role": "user", "content": "c \ud800"}]}, (2, 3)),
+        ("", {"messages": []}, (0, 0)),
+        ("a " * 400_000, HI, (2, 400_000)),
+        ("a " * 500_001, HI, None),  # beyond what is counted
+        ("a", {"messages": [{"role": "user", "content": "x" * 1_000_001}]}, None),
+    ],
+    ids=range(6),
+)
+async def test_what_is_counted(
+    server: ProvokingServer,
+    make: MakeBackend,
+    tokenizer: Path,
+    text: str,
+    body: dict[str, Any],
+    counted: tuple[int, int] | None,
+) -> None:
+    shown = text.replace("\ud800", "?")  # nor is it a stream's JSON
+    server.answer(sse(chunk(shown), STOP, DONE))
+    backend = make(tokenizer=str(tokenizer / "tokenizer.json"))
+    got = await answered(backend, body)
+    pair = (got.recounted_input_tokens, got.recounted_output_tokens)
+    assert pair == (counted or (None, None))
+
+
+@pytest.mark.parametrize(
+    ("given", "tokens"), [("a b c", 3), (["a b", "c"], 3), ([5, 6], 2), ([[5, 6], [7]], 3), ([], 0)]
+)
+async def test_what_went_into_an_embedding_is_counted(
+    server: ProvokingServer, make: MakeBackend, tokenizer: Path, given: Any, tokens: int
+) -> None:
+    server.answer(reply({"data": [{"embedding": [1.0]}], "usage": {"prompt_tokens": 7}}))
+    backend = make(tokenizer=str(tokenizer / "tokenizer.json"))
+    got = fold(await ask(backend, {"input": given}, "embedding"))
+    assert (got.input_tokens, got.usage_source) == (7, "reported")
+    assert (got.recounted_input_tokens, got.recounted_output_tokens) == (tokens, 0)
+
+
+async def test_counting_needs_no_connection(
+    server: ProvokingServer, make: MakeBackend, tokenizer: Path
+) -> None:
+    """While one answer is counted, the next one goes over the same connection."""
+    server.answer(sse(chunk("a"), STOP, usage(1, 1), DONE))
+    backend = make(tokenizer=str(tokenizer / "tokenizer.json"))
+    await backend.start()
+    waiting = []
+    for _ in range(5):
+        stream = backend.stream(backend.prepare(Request("chat", HI)))
+        seen: list[Event] = []
+        while not seen or not (isinstance(seen[-1], Usage) and seen[-1].source == "recounted"):
+            seen.append(await anext(stream))
+        waiting.append(stream)  # its last event is out, and it is not done
+    assert len(server.connections) == 1
+
+
+async def test_a_served_folder_brings_its_tokenizer(
+    server: ProvokingServer, make: MakeBackend
+) -> None:
+    pytest.importorskip("tokenizers")
+    server.answer(sse(chunk("hello hello"), STOP, DONE))
+    got = await answered(make(weights="{models}/ticket-dense"))
+    assert got.usage_source == "recounted"
+    assert got.output_tokens == got.recounted_output_tokens
+    assert got.output_tokens is not None
+    assert 2 <= got.output_tokens <= 11
 
 
 async def test_no_usage_without_a_tokenizer(server: ProvokingServer, make: MakeBackend) -> None:

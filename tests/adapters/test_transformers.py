@@ -34,6 +34,7 @@ from exitdrill.backend import (
     fold,
 )
 from exitdrill.errors import BackendError
+from exitdrill_adapters import weights
 from exitdrill_adapters.transformers import model
 from exitdrill_adapters.transformers.backend import TransformersBackend
 from exitdrill_adapters.transformers.continuous import ContinuousBatches
@@ -45,6 +46,12 @@ from exitdrill_adapters.transformers.settings import LocalOptions
 from exitdrill_adapters.transformers.static import StaticBatches
 
 from . import tiny_models
+
+EXPERT = 3 * 64 * 96
+"""Parameters of one expert of the tiny mixture: up, gate and down."""
+ATTENTION = 2 * 64 * 64 + 2 * 64 * 32
+PARAMETERS = 2 * 320 * 64 + 64 + 2 * (ATTENTION + 4 * 64 + 2 * 64)
+"""All others: into and out of the vocabulary, a norm; per layer attention, router, two norms."""
 
 session = pytest.mark.asyncio(loop_scope="session")
 
@@ -214,15 +221,53 @@ async def test_description(mixtral: TransformersBackend) -> None:
     assert description.server is not None
     assert description.server.startswith("transformers ")
     assert len(description.weights_sha256 or "") == 64
-    assert description.sampling == {"temperature": 0.0}
+    assert description.sampling == {"do_sample": False, "temperature": 0.0}
     details = description.details
-    assert details["parameters_active"] < details["parameters"]
-    assert details["experts_active"] == 2
-    assert {"batching": "static", "batch_size": 4, "device": "cpu", "dtype": "float32"}.items() <= (
-        details.items()
-    )
+    assert {
+        "architecture": "MixtralForCausalLM",
+        "parameters": PARAMETERS + 2 * 4 * EXPERT,
+        "parameters_active": PARAMETERS + 2 * 2 * EXPERT,
+        "experts": 4,
+        "experts_active": 2,
+        "batching": "static",
+        "batch_size": 4,
+        "device": "cpu",
+        "dtype": "float32",
+        "attention": "sdpa",
+        "context": 512,
+    }.items() <= details.items()
+    assert details["versions"].keys() == {"torch", "transformers", "tokenizers", "python"}
+    assert len(details["tokenizer_sha256"]) == len(details["chat_template_sha256"]) == 64
+    assert details["threads"] >= 1
+    json.dumps(dict(details))
     assert mixtral.local
     assert mixtral.operations == {"chat", "completion"}
+
+
+@pytest.mark.parametrize("name", ["mistral", "mixtral", "gpt2"])
+def test_files_and_modules_count_the_same(folder: Callable[[str], Path], name: str) -> None:
+    """So what is known of a served model can be set beside one that runs in process."""
+    stored = weights.facts(folder(name))
+    loaded = model.load(folder(name), LocalOptions()).facts()["details"]
+    for fact in ("architecture", "parameters", "parameters_active"):
+        assert stored[fact] == loaded[fact]
+
+
+def test_sampling_that_is_in_force(folder: Callable[[str], Path]) -> None:
+    loaded = model.load(folder("mistral"), LocalOptions())
+    defaults: Any = loaded.defaults  # without annotations in transformers
+    defaults.update(do_sample=True, temperature=0.7, top_k=20, max_new_tokens=9)
+    assert loaded.facts()["sampling"] == {
+        "do_sample": True, "temperature": 0.7, "top_p": 1.0, "top_k": 20, "min_p": 0.0,
+        "seed": "each request's own; random where it has none", "max_tokens": 9,
+    }  # fmt: skip
+
+
+@session
+async def test_what_is_reported_is_what_the_tokenizer_counts(mistral: TransformersBackend) -> None:
+    [reply] = await answers(mistral, [{"prompt": "0123", "max_tokens": 3}])
+    assert (reply.input_tokens, reply.output_tokens, reply.usage_source) == (4, 3, "reported")
+    assert (reply.recounted_input_tokens, reply.recounted_output_tokens) == (4, 3)
 
 
 # --- text -----------------------------------------------------------------------------------------

@@ -275,6 +275,7 @@ async def test_no_answer_before_the_start_or_to_what_is_rejected(folder: Path) -
         Reasoning(3, "x"),
         ToolCallDelta(4, 0, "abc", "f", "{}"),
         Usage(5, 6, 7),
+        Usage(5, 6, 7, source="recounted"),
         Opaque(6, {"a": [1]}),
         Finish(7, "stop", "eos"),
     ],

@@ -23,19 +23,22 @@ from exitdrill.backend import (
     Event,
     Operation,
     Prepared,
+    Replayed,
     Request,
     Usage,
 )
 from exitdrill.errors import BackendError, ScenarioError
-from exitdrill_adapters.openai import failures, rewrite
+from exitdrill_adapters.openai import failures, rewrite, served
+from exitdrill_adapters.openai.asking import Told, ask_all
 from exitdrill_adapters.openai.cleaning import Cleaner, is_plain
 from exitdrill_adapters.openai.embeddings import read_embeddings
 from exitdrill_adapters.openai.endpoint import base_url, is_local, proxy_for
 from exitdrill_adapters.openai.reading import MAX_STREAM, Reading
-from exitdrill_adapters.openai.recount import TokenCounter
+from exitdrill_adapters.openai.recount import NOTE, TokenCounter
+from exitdrill_adapters.openai.replays import replayed
 from exitdrill_adapters.openai.secrets import is_secret_header, refuse_secrets, secret_message
-from exitdrill_adapters.openai.transport import Progress, Transport, read_whole, since
-from exitdrill_adapters.openai.vendors import VENDORS, Vendor
+from exitdrill_adapters.openai.transport import Found, Progress, Transport, read_whole, since
+from exitdrill_adapters.openai.vendors import SAMPLING, VENDORS, Vendor
 from exitdrill_adapters.openai.wire import ChunkReader, parse_chunk
 from exitdrill_adapters.options import nearest, option_key, parse_options, resolve_path
 
@@ -58,13 +61,18 @@ _MAX_FIELD = 100
 
 
 class OpenAIOptions(BaseModel):
-    """The options of an `OpenAIBackend` in scenario.toml."""
+    """The options of an `OpenAIBackend` in scenario.toml.
+
+    ``tokenizer`` is the model's tokenizer.json: every answer is counted with it. ``weights`` is the
+    folder that the server serves, where it lies on this machine: it is hashed, and has a tokenizer.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     vendor: str = "generic"
     headers: dict[str, str] = Field(default_factory=dict)
     tokenizer: str | None = None
+    weights: str | None = None
     extra_body: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("vendor")
@@ -111,7 +119,8 @@ class OpenAIBackend:
         self._options = options
         self._vendor: Vendor = VENDORS[options.vendor]
         self._url = base_url(config, self._vendor)
-        self._tokenizer = None
+        self._folder = served.find(config, options.weights, here=self.local)
+        self._tokenizer = None if self._folder is None else served.tokenizer(self._folder)
         if options.tokenizer is not None:
             self._tokenizer = resolve_path(config, "tokenizer", options.tokenizer)
             if not self._tokenizer.is_file():
@@ -144,21 +153,17 @@ class OpenAIBackend:
         if self._tokenizer is not None:
             self._counter = await asyncio.to_thread(TokenCounter, self._tokenizer)
         await self.close()
-        self._transport = Transport(self._url, secret, self._options.headers, self._config.timeouts)
+        transport = Transport(self._url, secret, self._options.headers, self._config.timeouts)
+        self._transport = transport
         try:
-            server, status, found = await self._transport.probe(self._vendor.probe)
+            found = await transport.probe(self._vendor.probe)
         except BackendError:
             await self.close()
             raise
-        cleaner = self._transport.cleaner
-        listed = _listed(found, self._config.model, cleaner)
-        return Description(
-            adapter=self._config.adapter,
-            model=self._config.model,
-            server=None if server is None else cleaner.text(server, _MAX_FIELD),
-            endpoint_host=cleaner.value(self._url.authority),
-            details=cleaner.value(self._details(status, listed)),
+        told, folder = await asyncio.gather(
+            ask_all(transport, self._vendor, self._config.model), self._read_folder()
         )
+        return self._describe(transport.cleaner, found, told, folder)
 
     def stream(self, prepared: Prepared) -> AsyncIterator[Event]:
         """Answer one request: see `Backend.stream`. Raises `BackendError`."""
@@ -186,6 +191,8 @@ class OpenAIBackend:
         progress, kept = Progress(), list[Event]()
         with transport.translated(progress):
             async with transport.post(_PATHS[operation], prepared.body, progress) as response:
+                if (source := replayed(response.headers, transport.cleaner)) is not None:
+                    yield Replayed(since(start), source)
                 await _refuse_whole(response)
                 async with Reading(response, reader, start, gap, progress) as reading:
                     while (events := await reading.batch()) is not None:
@@ -203,15 +210,19 @@ class OpenAIBackend:
         progress = Progress()
         with transport.translated(progress):
             async with transport.post(_PATHS["embedding"], prepared.body, progress) as response:
+                source = replayed(response.headers, transport.cleaner)
                 body = await read_whole(response, MAX_EMBEDDINGS)
-                events = read_embeddings(body, since(start))
+                events = read_embeddings(body, since(start), transport.cleaner)
+        if source is not None:
+            yield Replayed(events[0].at, source)
         for event in events:
             yield event
         if (usage := await self._recount(prepared, events)) is not None:
             yield usage
 
     async def _recount(self, prepared: Prepared, events: list[Event]) -> Usage | None:
-        if self._counter is None or any(isinstance(event, Usage) for event in events):
+        """Counted after the answer and without its connection: nobody's time but our own."""
+        if self._counter is None:
             return None
         return await asyncio.to_thread(self._counter.usage, prepared, events)
 
@@ -232,24 +243,66 @@ class OpenAIBackend:
             raise ScenarioError(f"the environment variable {name} holds no valid key", key=place)
         return SecretStr(value)
 
-    def _details(self, status: int | None, listed: Mapping[str, Any]) -> dict[str, Any]:
+    async def _read_folder(self) -> served.Folder:
+        if self._folder is None:
+            return served.Folder()
+        return await asyncio.to_thread(served.read, self._folder)
+
+    def _describe(
+        self, cleaner: Cleaner, found: Found, told: Told, folder: served.Folder
+    ) -> Description:
+        details = {
+            **self._facts(found, _listed(found.body, self._config.model, cleaner)),
+            **({"told": told.facts} if told.facts else {}),
+            **folder.details,
+        }
+        return Description(
+            adapter=self._config.adapter,
+            model=self._config.model,
+            revision=told.revision,
+            weights_sha256=folder.sha256,
+            server=_server(self._vendor, found, told, cleaner),
+            endpoint_host=cleaner.value(self._url.authority),
+            sampling=cleaner.value(self._sampling(told, folder)),
+            details=cleaner.value(details),
+        )
+
+    def _sampling(self, told: Told, folder: served.Folder) -> dict[str, Any]:
+        """What is in force where a request says nothing, and what we set for all of them."""
+        makers = folder.sampling if self._vendor.generation_config else {}
+        ours = {name: value for name, value in self._options.extra_body.items() if name in SAMPLING}
+        return {**makers, **told.sampling, **ours}
+
+    def _facts(self, found: Found, listed: Mapping[str, Any]) -> dict[str, Any]:
         proxy = proxy_for(self._url)
         details: dict[str, Any] = {
             "vendor": self._vendor.name,
             "quirks": self._vendor.quirks(),
             "transport": self._url.scheme,
-            "probe": f"{self._vendor.probe}: {status or 'no answer in time'}",
+            "probe": f"{self._vendor.probe}: {found.status or 'no answer in time'}",
             **listed,
         }
         if proxy is not None:
             details["proxy"] = proxy.authority.rpartition("@")[2]
         if self._options.extra_body:
             details["extra_body"] = self._options.extra_body
+        if self._counter is not None:
+            details["tokens_counted_with"] = NOTE
         return details
 
 
 def _environ(name: str | None) -> str:
     return os.environ.get(name or "", "").strip()
+
+
+def _server(vendor: Vendor, found: Found, told: Told, cleaner: Cleaner) -> str | None:
+    """The server's version, where it tells one, and what it calls itself."""
+    header = found.headers.get("Server")
+    version = told.version or found.headers.get(vendor.version_header or "")
+    if not version:
+        return None if header is None else cleaner.text(header, _MAX_FIELD)
+    name = f"{vendor.name} {cleaner.text(version, _MAX_FIELD)}"
+    return name if header is None else f"{name} ({cleaner.text(header, _MAX_FIELD)})"
 
 
 def _refuse_rejected(prepared: Prepared) -> None:

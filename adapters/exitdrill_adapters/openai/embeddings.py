@@ -10,10 +10,11 @@ from typing import Any
 
 from exitdrill.backend import Embedding, Event, Finish
 from exitdrill_adapters.openai import failures
-from exitdrill_adapters.openai.wire import malformed, parse_chunk, read_usage
+from exitdrill_adapters.openai.cleaning import Cleaner
+from exitdrill_adapters.openai.wire import made_by, malformed, parse_chunk, read_usage
 
 
-def read_embeddings(body: bytes, at: int) -> list[Event]:
+def read_embeddings(body: bytes, at: int, cleaner: Cleaner) -> list[Event]:
     """The events of a whole embedding response. Raises `BackendError` for what is not one."""
     reply = parse_chunk(body)
     if reply.get("error"):
@@ -24,6 +25,7 @@ def read_embeddings(body: bytes, at: int) -> list[Event]:
     events: list[Event] = [
         _embedding(item, position, len(data), at) for position, item in enumerate(data)
     ]
+    events += made_by(reply, cleaner, at)
     if (usage := read_usage(reply.get("usage"), at)) is not None:
         events.append(usage)
     return [*events, Finish(at, "stop")]

@@ -7,7 +7,7 @@ import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
@@ -30,6 +30,8 @@ a request that follows at once would meet that connection and fail for nothing."
 _MAX_ERROR_BODY = 65_536
 _MAX_PROBE_BODY = 4 * 1024 * 1024
 _PROBE_TIMEOUT = 5.0
+_ASK_TIMEOUT = 3.0
+"""Seconds. What is asked beside the probe may be left out of the record."""
 
 
 @dataclass(slots=True)
@@ -38,6 +40,15 @@ class Progress:
 
     answered: bool = False
     silent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a server said of itself: no status where it did not answer in time."""
+
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: object = None
 
 
 class Transport:
@@ -106,28 +117,44 @@ class Transport:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._clean(self._broken(error, progress)) from None
 
-    async def probe(self, path: str) -> tuple[str | None, int | None, object]:
-        """What the server calls itself, its status, and the JSON at ``path``: None where unknown.
+    async def probe(self, path: str) -> Found:
+        """The answer at ``path``.
 
         Raises `BackendError` (unreachable) where nothing answers; a slow or failing server is no
         error here.
         """
-        url = self._url.with_path(path) if path.startswith("/") else self._url.joinpath(path)
         try:
-            async with self._session.get(
-                url,
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(
-                    total=min(_PROBE_TIMEOUT, self._timeouts.request),
-                    connect=self._timeouts.connect,
-                ),
-            ) as response:
-                body = await _read(response, _MAX_PROBE_BODY)
-                return response.headers.get("Server"), response.status, _json(body)
+            return await self._get(path, _PROBE_TIMEOUT)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise self._clean(BackendError("unreachable", self._said(error))) from None
         except (aiohttp.ClientError, TimeoutError, OSError):
-            return None, None, None
+            return Found()
+
+    async def ask(self, path: str, body: Mapping[str, Any] | None = None) -> Found:
+        """The answer at ``path``, or to the POST of a ``body`` there; never an error."""
+        try:
+            return await self._get(path, _ASK_TIMEOUT, body)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
+            return Found()
+
+    async def _get(self, path: str, seconds: float, body: Mapping[str, Any] | None = None) -> Found:
+        async with self._session.request(
+            "GET" if body is None else "POST",
+            self._place(path),
+            json=body,
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(
+                total=min(seconds, self._timeouts.request), connect=self._timeouts.connect
+            ),
+        ) as response:
+            data = await _read(response, _MAX_PROBE_BODY)
+            return Found(response.status, response.headers, _json(data))
+
+    def _place(self, path: str) -> URL:
+        """Relative to the endpoint, or with a slash to where its ``/v1`` begins."""
+        if not path.startswith("/"):
+            return self._url.joinpath(path)
+        return self._url.with_path(self._url.path.rstrip("/").removesuffix("/v1") + path)
 
     def _broken(self, error: Exception, progress: Progress) -> BackendError:
         timeouts = self._timeouts

@@ -50,8 +50,35 @@ _CHAT = _names(
 _COMPLETION = _names(
     "prompt max_tokens temperature top_p stop seed presence_penalty frequency_penalty"
 )
+SAMPLING = _names(
+    "do_sample temperature top_p top_k min_p typical_p seed presence_penalty frequency_penalty"
+    " repetition_penalty repeat_penalty max_tokens max_completion_tokens random_seed"
+)
+"""Parameters that say how the next token is chosen, or how many there may be."""
 _EMBEDDING = _names("input dimensions encoding_format")
 _CAP = {"max_completion_tokens": "max_tokens"}
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Something that a server says of itself, where it is documented.
+
+    ``path`` begins where ``/v1`` does. ``keeps`` maps a name in the record to where it stands in
+    the JSON that is answered: a pointer (RFC 6901) in which ``{model}`` is the entry of a list that
+    names our model. The names ``version`` and ``revision`` are the server's and the model's own;
+    what begins with ``sampling/`` is in force where a request says nothing; of a ``…_file`` only
+    the last part of its path is kept, of a ``…_sha256`` the hash of the text.
+    """
+
+    path: str
+    keeps: Mapping[str, str]
+    posts_model: bool = False
+    """Asked by a POST of ``{"model": …}``, not by a GET."""
+
+
+def _under(prefix: str, place: str, words: str) -> dict[str, str]:
+    return {f"{prefix}{word}": f"{place}/{word}" for word in words.split()}
+
 
 GENERIC_OPERATIONS: Mapping[Operation, Parameters] = MappingProxyType(
     {
@@ -72,7 +99,14 @@ class Vendor:
     """The name of the variable that holds a key; used with the row's own endpoint only."""
     operations: Mapping[Operation, Parameters] = field(default_factory=lambda: GENERIC_OPERATIONS)
     probe: str = "models"
-    """What `start` asks for, relative to the endpoint (from the host's root with a slash)."""
+    """What `start` asks for, relative to the endpoint (with a slash: to where ``/v1`` begins)."""
+
+    asks: tuple[Ask, ...] = ()
+    """What else `start` asks for; of two answers to one question the first one counts."""
+    version_header: str | None = None
+    """The header of every response that holds the server's version."""
+    generation_config: bool = False
+    """Takes what a request leaves open from the model's ``generation_config.json``."""
 
     forwards: bool = False
     """Hands requests on to other servers: not local, nor free, even on loopback."""
@@ -124,12 +158,61 @@ _TRANSFORMERS = {
     "frequency_penalty": Limit("would become a repetition penalty, which is something else"),
 }
 
+_LLAMA_CPP = (  # llama.cpp: tools/server/README.md, "GET /props" and "GET /v1/models"
+    Ask(
+        "/props",
+        {
+            "version": "/build_info",
+            "model_file": "/model_path",
+            "slots": "/total_slots",
+            "context": "/default_generation_settings/n_ctx",
+            "chat_template_sha256": "/chat_template",
+            **_under(
+                "sampling/",
+                "/default_generation_settings/params",
+                "temperature dynatemp_range top_k top_p min_p typical_p xtc_probability"
+                " repeat_penalty repeat_last_n presence_penalty frequency_penalty dry_multiplier"
+                " mirostat seed max_tokens",
+            ),
+        },
+    ),
+    Ask(
+        "/v1/models",  # one entry, whatever the model is called
+        {
+            "parameters": "/data/0/meta/n_params",
+            "weights_bytes": "/data/0/meta/size",
+            "context_trained": "/data/0/meta/n_ctx_train",
+            "vocabulary": "/data/0/meta/n_vocab",
+        },
+    ),
+)
+_OLLAMA = (  # docs.ollama.com/api: /api/version, /api/tags, /api/show
+    Ask("/api/version", {"version": "/version"}),
+    Ask("/api/tags", {"revision": "/models/{model}/digest"}),
+    Ask(
+        "/api/show",
+        {
+            **_under("", "/details", "format family parameter_size quantization_level"),
+            "architecture": "/model_info/general.architecture",
+            "parameters": "/model_info/general.parameter_count",
+            "sampling/parameters": "/parameters",
+            "chat_template_sha256": "/template",
+        },
+        posts_model=True,
+    ),
+)
+_LITELLM = (  # docs.litellm.ai/docs/proxy/health; before 2026 the first one held the second's
+    Ask("/health/readiness/details", {"version": "/litellm_version"}),
+    Ask("/health/readiness", {"version": "/litellm_version"}),
+)
+
 _ROWS = (
     Vendor("generic"),
     Vendor(
         "openai",
         endpoint="https://api.openai.com/v1",
         key_env="OPENAI_API_KEY",
+        version_header="openai-version",  # API reference, "Debugging requests": of the REST API
         operations={
             "chat": Parameters(
                 (_CHAT - {"max_tokens"})
@@ -210,6 +293,9 @@ _ROWS = (
             ),
             "embedding": Parameters(_EMBEDDING | _names("truncate_prompt_tokens priority")),
         },
+        # vllm: tests/entrypoints/openai/test_basic.py, test_show_version
+        asks=(Ask("/version", {"version": "/version"}),),
+        generation_config=True,
         stream_usage=True,
         reasoning=("reasoning", "reasoning_content"),
         think_tags=True,
@@ -240,6 +326,7 @@ _ROWS = (
             ),
             "embedding": Parameters(_names("input encoding_format")),
         },
+        asks=_LLAMA_CPP,
         stream_usage=True,
         reasoning=("reasoning_content",),
         think_tags=True,
@@ -260,6 +347,7 @@ _ROWS = (
             ),
             "embedding": Parameters(_EMBEDDING),
         },
+        asks=_OLLAMA,
         stream_usage=True,
         reasoning=("reasoning",),
         think_tags=True,
@@ -287,7 +375,8 @@ _ROWS = (
                 | {"suffix": Limit("would be pasted behind the answer, not filled in before")},
             ),
         },
-        probe="/health",
+        probe="/health",  # its list of models is that of the whole cache; it tells no version
+        generation_config=True,
         empty_arguments=False,
         content_beside_tool_calls=False,
         content_parts=frozenset({"text"}),
@@ -307,6 +396,8 @@ _ROWS = (
         "litellm",
         endpoint="http://127.0.0.1:4000/v1",
         operations={"chat": Parameters(), "completion": Parameters(), "embedding": Parameters()},
+        asks=_LITELLM,
+        version_header="x-litellm-version",  # docs.litellm.ai/docs/proxy/response_headers
         forwards=True,
         developer_role=True,
         stream_usage=True,

@@ -49,6 +49,9 @@ FINISH_REASONS: Mapping[str, FinishReason] = {
 _SILENT = frozenset({"role", "content", "tool_calls"})
 _DONE = b"[DONE]"
 _MAX_REASON = 100
+_MAX_NAME = 100
+_MADE_BY = ("model", "system_fingerprint", "service_tier", "provider")
+"""Fields of an answer that say what made it: a vendor may change that behind one name."""
 _MAX_QUOTED = 4096
 """Bytes of a payload in an error message, before that is cleaned and cut."""
 
@@ -78,6 +81,7 @@ class ChunkReader:
         self._trim = StopTrimmer(stops) if stops else None
         self._calls = _CallIndex()
         self._usage: Usage | None = None
+        self._made_by: Mapping[str, Any] | None = None
         self._finished = False
 
     def read(self, payload: bytes, at: int) -> list[Event]:
@@ -92,6 +96,8 @@ class ChunkReader:
         chunk = parse_chunk(payload)
         if chunk.get("error"):
             raise failures.from_stream(chunk["error"])
+        if self._made_by is None and (chunk.get("model") or chunk.get("system_fingerprint")):
+            self._made_by = {name: chunk.get(name) for name in _MADE_BY}
         if chunk.get("usage"):
             self._usage = read_usage(chunk["usage"], at) or self._usage
         choices = chunk.get("choices")
@@ -110,6 +116,8 @@ class ChunkReader:
             raise malformed("the stream ended with neither a finish reason nor [DONE]")
         events: list[Event] = []
         self._flush(at, events)
+        # Not when it comes: on many servers a first chunk without content precedes all waiting.
+        events += made_by(self._made_by or {}, self._cleaner, at)
         if self._usage is not None:
             events.append(self._usage)
         return events
@@ -258,6 +266,14 @@ def parse_chunk(payload: bytes) -> dict[str, Any]:
     if not isinstance(chunk, dict):
         raise malformed("a chunk that is not an object")
     return chunk
+
+
+def made_by(reply: Mapping[str, Any], cleaner: Cleaner, at: int) -> list[Event]:
+    """What a reply says of who made it, as one event; none where it says nothing."""
+    said = {name: value for name in _MADE_BY if isinstance(value := reply.get(name), str) and value}
+    if not said:
+        return []
+    return [Opaque(at, {name: cleaner.text(value, _MAX_NAME) for name, value in said.items()})]
 
 
 def _word(value: Any) -> str | None:

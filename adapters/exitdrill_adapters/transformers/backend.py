@@ -83,23 +83,26 @@ class TransformersBackend:
         settings = self._options.model_dump() | {"batching": self._options.mode}
         load = child.load({"path": str(self._folder.path), "options": settings})
         try:
-            facts, sha256 = await asyncio.gather(load, asyncio.to_thread(self._folder.sha256))
+            facts, stored = await asyncio.gather(load, asyncio.to_thread(self._folder.read))
         except OSError as error:
             await self.close()
             raise BackendError("server", f"{self._folder.path}: {error}") from error
         except BackendError:
             await self.close()
             raise
-        return self._describe(facts, sha256)
+        return self._describe(facts, *stored)
 
-    def _describe(self, facts: Mapping[str, Any], sha256: str) -> Description:
+    def _describe(
+        self, facts: Mapping[str, Any], sha256: str, stored: Mapping[str, Any]
+    ) -> Description:
+        # What runs says more than what is stored: a dtype may be another, a context shorter.
         return Description(
             adapter="transformers",
             model=self._folder.path.name,
             weights_sha256=sha256,
             server=facts["server"],
             sampling=facts["sampling"],
-            details=facts["details"],
+            details={**stored, **facts["details"]},
         )
 
     async def _events(self, prepared: Prepared, entered: int) -> AsyncIterator[Event]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from exitdrill.backend import BackendConfig
 from exitdrill.errors import ScenarioError
+from exitdrill_adapters import weights
 
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
@@ -31,14 +31,9 @@ class ModelFolder:
         """Whether the chat template mentions tools at all."""
         return "tools" in self.template
 
-    def sha256(self) -> str:
-        """The hash over the safetensors files, in the order of their names."""
-        digest = hashlib.sha256()
-        for file in sorted(self.path.glob("*.safetensors")):
-            with file.open("rb") as stream:
-                while chunk := stream.read(1 << 20):
-                    digest.update(chunk)
-        return digest.hexdigest()
+    def read(self) -> tuple[str, dict[str, Any]]:
+        """The hash of the weights, and what else the files say. Slow; raises `OSError`."""
+        return weights.sha256(self.path), weights.facts(self.path)
 
 
 def find(config: BackendConfig) -> ModelFolder:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import tokenizers
 import torch
 import transformers
 from transformers import (
@@ -20,6 +22,7 @@ from transformers import (
 from transformers.utils.chat_parsing import ResponseParser
 
 from exitdrill.errors import BackendError, ErrorKind
+from exitdrill_adapters import weights
 from exitdrill_adapters.transformers import sequence
 from exitdrill_adapters.transformers.jobs import Job
 from exitdrill_adapters.transformers.prompts import Prompter
@@ -93,12 +96,22 @@ class Model:
             **_parameters(self.net),
             "dtype": str(self.net.dtype).removeprefix("torch."),
             "device": str(self.net.device),
+            **_machine(self.net.device),
+            "attention": getattr(self.net.config, "_attn_implementation", None),
             "batching": self.options.mode,
             "batch_size": self.options.batch_size,
             "threads": torch.get_num_threads(),
             "vocabulary": self.prompter.vocabulary,
             "context": self.prompter.context,
+            "versions": {
+                "torch": torch.__version__,
+                "transformers": transformers.__version__,
+                "tokenizers": tokenizers.__version__,
+                "python": platform.python_version(),
+            },
         }
+        if self.options.chat_template_kwargs:
+            details["chat_template_kwargs"] = self.options.chat_template_kwargs
         if ignored := [
             name for name in _NOT_HONOURED if getattr(self.defaults, name) not in (None, 1)
         ]:
@@ -185,22 +198,15 @@ def _dtype(asked: str, device: torch.device) -> Any:
     return torch.float32 if device.type == "cpu" else "auto"
 
 
-def _parameters(net: Any) -> Mapping[str, int]:
+def _parameters(net: Any) -> Mapping[str, Any]:
     sizes = {name: one.numel() for name, one in net.named_parameters()}
-    total = sum(sizes.values())
-    config = net.config.get_text_config()
-    counts = (getattr(config, name, None) for name in _EXPERTS)
-    experts = next((count for count in counts if count), None)
-    used = getattr(config, "num_experts_per_tok", None)
-    if not experts or not used:
-        return {"parameters": total}
-    shared = sum(size for name, size in sizes.items() if ".experts." not in name)
-    return {
-        "parameters": total,
-        "parameters_active": shared + (total - shared) * used // experts,
-        "experts": experts,
-        "experts_active": used,
-    }
+    if getattr(net.config, "quantization_config", None):
+        return {}  # packed: the files' facts say so
+    return weights.counted(sizes, net.config.get_text_config().to_dict())
 
 
-_EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts")
+def _machine(device: torch.device) -> dict[str, str]:
+    """What computes: the same weights may answer otherwise on another kind of it."""
+    if device.type == "cuda":
+        return {"device_name": torch.cuda.get_device_name(device)}
+    return {"cpu_capability": torch.backends.cpu.get_cpu_capability()}

@@ -51,9 +51,11 @@ class Settings:
 
     def facts(self, defaults: GenerationConfig) -> dict[str, Any]:
         """The decoding in force where a request says nothing."""
-        facts: dict[str, Any] = {"temperature": self.temperature}
-        if self.temperature:
+        samples = bool(self.temperature)
+        facts: dict[str, Any] = {"do_sample": samples, "temperature": self.temperature}
+        if samples:
             facts |= {"top_p": self.top_p, "top_k": self.top_k, "min_p": self.min_p}
+            facts["seed"] = "each request's own; random where it has none"
         if defaults.repetition_penalty not in (None, 1.0):
             facts["repetition_penalty"] = defaults.repetition_penalty
         if defaults.max_new_tokens:

@@ -85,7 +85,10 @@ class Sequence:
             raw = "malformed_tool_call"
         elif self._calls and not self._broken_call and reason == "stop":
             reason = "tool_calls"
-        events.append(Usage(at, len(self.prompt.ids), self.output))
+        # Counted in tokens, not in texts: what is reported is what the tokenizer itself made.
+        given = len(self.prompt.ids)
+        events.append(Usage(at, given, self.output))
+        events.append(Usage(at, given, self.output, source="recounted"))
         events.append(Finish(at, reason, raw))
         return events
 
