@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: drill test test-wheel lint sample clean
+.PHONY: drill test test-wheel lint sample bench bench-peers clean
 
 drill: $(STAMP)
 	$(BIN)/exitdrill run support_triage
@@ -26,7 +26,8 @@ test-wheel:
 	$(WHEEL)/venv/bin/python -m pip install --quiet --constraint constraints.txt \
 		"$$(ls $(WHEEL)/*.whl)[local,dev]"
 	cp -r tests README.md pyproject.toml $(WHEEL)/run/
-	mkdir $(WHEEL)/run/adapters && cp adapters/README.md $(WHEEL)/run/adapters/
+	mkdir $(WHEEL)/run/adapters $(WHEEL)/run/harness
+	cp adapters/README.md $(WHEEL)/run/adapters/ && cp harness/README.md $(WHEEL)/run/harness/
 	cd $(WHEEL)/run && ../venv/bin/python -m pytest
 
 # The report in reports/: the built-in drill's.
@@ -34,6 +35,24 @@ sample: $(STAMP)
 	rm -rf reports/sample
 	$(BIN)/exitdrill run support_triage --out reports/sample
 	cd reports/sample && rm -f cases.jsonl journal.sqlite* *.log
+
+# Figures, not tests: tests/bench/README.md says what each means. BENCH="replay --write" is passed on.
+bench: $(STAMP)
+	$(BIN)/python tests/bench $(BENCH)
+
+# The same drill with other tools, in an environment of their own. What cannot be installed is
+# skipped, and the table says so.
+PEERS := build/bench-peers
+bench-peers: $(STAMP) $(PEERS)/.installed
+	$(BIN)/python tests/bench peers $(BENCH)
+
+$(PEERS)/.installed:
+	mkdir -p $(PEERS)
+	test -x $(PEERS)/venv/bin/python || $(PYTHON) -m venv $(PEERS)/venv
+	-$(PEERS)/venv/bin/python -m pip install --quiet llmshift==0.1.4
+	-$(PEERS)/venv/bin/python -m pip install --quiet inspect-ai==0.3.285 openai==3.54.0
+	-npm install --prefix $(PEERS)/node --silent --no-audit --no-fund promptfoo@0.121.20
+	touch $@
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12 …")'

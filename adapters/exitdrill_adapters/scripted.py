@@ -35,6 +35,7 @@ from exitdrill.backend import (
     Event,
     Finish,
     FinishReason,
+    MadeBy,
     Operation,
     Prepared,
     Replayed,
@@ -62,6 +63,7 @@ class Answer(BaseModel):
 
     An ``error`` comes after ``first_after``, and after the text where there is one. ``replayed``
     says that the answer pretends to come from a cache, and which; else it is timed as any other.
+    ``made_by`` is the model that claims to have made it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -75,6 +77,7 @@ class Answer(BaseModel):
     input_tokens: int | None = None
     output_tokens: int | None = None
     replayed: str | None = None
+    made_by: str | None = None
 
 
 class _Line(Answer):
@@ -184,6 +187,8 @@ class ScriptedBackend:
             )
         if answer.input_tokens is not None and answer.output_tokens is not None:
             yield Usage(at(), answer.input_tokens, answer.output_tokens)
+        if answer.made_by is not None:
+            yield MadeBy(at(), {"model": answer.made_by})
         yield Finish(at(), answer.finish)
 
     async def close(self) -> None:

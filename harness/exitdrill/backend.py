@@ -150,7 +150,29 @@ class Replayed:
     source: str
 
 
-Event = Started | Text | Reasoning | ToolCallDelta | Embedding | Usage | Opaque | Replayed | Finish
+@dataclass(frozen=True, slots=True)
+class MadeBy:
+    """Who made this answer, in the server's own words (``model``, ``system_fingerprint``, …).
+
+    A vendor may change that behind one name.
+    """
+
+    at: int
+    names: Mapping[str, str]
+
+
+Event = (
+    Started
+    | Text
+    | Reasoning
+    | ToolCallDelta
+    | Embedding
+    | Usage
+    | Opaque
+    | Replayed
+    | MadeBy
+    | Finish
+)
 
 
 # --- the backend --------------------------------------------------------------------------------
@@ -300,7 +322,8 @@ class Reply:
     ``started_at`` the end of queueing, where the backend knows.
     ``finish`` is None when the stream ended without saying why. Tokens are those that were
     reported, or else recounted; ``recounted_…`` those that the backend's own tokenizer counts, be
-    they reported or not. ``replayed`` says how it is known that the answer is not a fresh one.
+    they reported or not. ``replayed`` says how it is known that the answer is not a fresh one,
+    ``made_by`` who made it.
     """
 
     text: str = ""
@@ -316,6 +339,7 @@ class Reply:
     recounted_input_tokens: int | None = None
     recounted_output_tokens: int | None = None
     replayed: str | None = None
+    made_by: Mapping[str, str] | None = None
     started_at: int | None = None
     first_at: int | None = None
     last_at: int | None = None
@@ -337,6 +361,7 @@ def fold(events: Iterable[Event]) -> Reply:
     usages: dict[UsageSource, Usage] = {}
     finish: Finish | None = None
     replayed: str | None = None
+    made_by: Mapping[str, str] | None = None
     started = first = last = None
     for event in events:
         content = True
@@ -361,6 +386,8 @@ def fold(events: Iterable[Event]) -> Reply:
                 usages[event.source] = event
             case Replayed():
                 replayed = event.source
+            case MadeBy():
+                made_by = event.names
             case Finish():
                 finish, last = event, event.at
             case Started():
@@ -384,6 +411,7 @@ def fold(events: Iterable[Event]) -> Reply:
         recounted_input_tokens=counted.input_tokens if counted else None,
         recounted_output_tokens=counted.output_tokens if counted else None,
         replayed=replayed,
+        made_by=made_by,
         started_at=started,
         first_at=first,
         last_at=last,

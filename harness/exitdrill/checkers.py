@@ -7,24 +7,19 @@ function and one line in `KINDS`.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import importlib.util
 import inspect
 import json
-import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from exitdrill import strictjson
 from exitdrill.backend import Reply
 from exitdrill.errors import ScenarioError
 from exitdrill.workload import Case
-
-if TYPE_CHECKING:
-    from jsonschema.protocols import Validator
 
 Checker = Callable[[Reply, Case], bool]
 REGEX_SECONDS = 1.0
@@ -122,93 +117,26 @@ def json_schema(*, schema: Mapping[str, Any] | None = None, fences: bool = False
 
     Raises `ScenarioError` where the scenario's schema is none.
     """
+    from exitdrill.jsonschemas import Schema
+
+    own = None
     if schema is not None:
         try:
-            _validator(schema)
+            own = Schema(schema)
         except CheckerProblem as problem:
             raise ScenarioError(str(problem)) from None
 
     def check(reply: Reply, case: Case) -> bool:
-        if schema is None and case.expected in ({}, True):
+        if own is None and case.expected in ({}, True):
             raise CheckerProblem("expected is an empty schema, which allows everything")
-        validator = _validator(schema if schema is not None else case.expected)
+        wanted = own or Schema(case.expected)
         try:
             value = parse_json(reply.text, fences=fences)
         except ValueError:
             return False
-        return _satisfies(validator, value)
+        return wanted.allows(value)
 
     return check
-
-
-def _satisfies(validator: Validator, value: Any) -> bool:
-    from referencing.exceptions import Unresolvable
-
-    try:
-        return validator.is_valid(value)
-    except Unresolvable:
-        raise CheckerProblem("the schema refers to something outside itself") from None
-    except (RecursionError, OverflowError, re.error) as error:
-        raise CheckerProblem(f"the schema cannot be applied: {error}") from None
-
-
-def _validator(schema: Any) -> Validator:
-    """A validator that fetches nothing and waits for no pattern.
-
-    Raises `CheckerProblem` where the schema is none.
-    """
-    from jsonschema import SchemaError
-    from referencing import Registry
-
-    kind = _validator_class()
-    try:
-        kind.check_schema(schema)
-    except SchemaError as error:
-        raise CheckerProblem(f"not a JSON Schema: {error.message}") from None
-    text = json.dumps(schema)
-    if '"unevaluatedProperties":' in text and '"patternProperties":' in text:
-        # The one place where the library would run a pattern that we cannot bound.
-        raise CheckerProblem("a schema with both patternProperties and unevaluatedProperties")
-    # An empty registry: a $ref to somewhere else is never fetched.
-    return kind(schema, registry=Registry())
-
-
-@functools.cache
-def _validator_class() -> type[Validator]:
-    """The library's validator, with patterns that are given up after a second."""
-    from jsonschema import Draft202012Validator, ValidationError, validators
-
-    def pattern(validator: Any, source: str, instance: Any, _: Any) -> Iterator[ValidationError]:
-        if validator.is_type(instance, "string") and not search(source, instance):
-            yield ValidationError(f"does not match {source!r}")
-
-    def pattern_properties(
-        validator: Any, patterns: Mapping[str, Any], instance: Any, _: Any
-    ) -> Iterator[ValidationError]:
-        if validator.is_type(instance, "object"):
-            for source, schema in patterns.items():
-                for name, value in instance.items():
-                    if search(source, name):
-                        yield from validator.descend(value, schema, path=name, schema_path=source)
-
-    def additional_properties(
-        validator: Any, wanted: Any, instance: Any, schema: Mapping[str, Any]
-    ) -> Iterator[ValidationError]:
-        if validator.is_type(instance, "object"):
-            patterns = schema.get("patternProperties", {})
-            for name, value in instance.items():
-                known = name in schema.get("properties", {})
-                if not known and not any(search(source, name) for source in patterns):
-                    yield from validator.descend(value, wanted, path=name)
-
-    keywords = {
-        "pattern": pattern,
-        "patternProperties": pattern_properties,
-        "additionalProperties": additional_properties,
-    }
-    return validators.extend(  # type: ignore[no-any-return,no-untyped-call]  # has no types
-        Draft202012Validator, keywords
-    )
 
 
 def json_fields(*, fields: Sequence[str] | None = None, fences: bool = False) -> Checker:

@@ -105,6 +105,7 @@ _EVENT_TYPES: dict[str, type[Event]] = {
     "u": backend.Usage,
     "o": backend.Opaque,
     "p": backend.Replayed,
+    "m": backend.MadeBy,
     "f": backend.Finish,
 }
 _EVENT_LETTERS = {kind: letter for letter, kind in _EVENT_TYPES.items()}

@@ -12,29 +12,31 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from exitdrill.backend import Edit
+from exitdrill.caserows import case_rows
 from exitdrill.checkers import Checker
 from exitdrill.exchange import allowed
 from exitdrill.files import replacing
 from exitdrill.journal import Journal
-from exitdrill.measures import MEASURES
-from exitdrill.measures.base import Pair, Row, finite
-from exitdrill.measures.facts import Facts, Measured
+from exitdrill.measures import BY_NAME
+from exitdrill.measures.base import ArmFacts, Pair, Row, finite
+from exitdrill.measures.distributions import distributions
+from exitdrill.measures.facts import Facts
+from exitdrill.measures.groups import Tally
+from exitdrill.measures.volume import volume
 from exitdrill.records import Exchange
-from exitdrill.report.text import LONGEST, shorten
+from exitdrill.selection import Selection
 from exitdrill.verdict import Gate, Verdict, judge, overall, rates, unanswered, verdict_of
 from exitdrill.workload import Case
 
 SCHEMA_VERSION = 1
-SELECTED = 40
-LONGEST_PROMPT = 2_000
-LONGEST_SHOWN = LONGEST - 60  # with the note of the cut, a report does not cut it once more
+MAKERS_SHOWN = 5
 
 Json = dict[str, Any]
 
@@ -43,18 +45,21 @@ def write_results(journal: Journal, checkers: Mapping[str, Checker], folder: Pat
     """Measure a journal; write ``cases.jsonl`` and ``report.json``; return the latter's content."""
     plan = journal.input("plan")
     facts = Facts(journal, plan, checkers)
-    selection = _Selection(plan["incumbent"])
+    selection = Selection(plan["incumbent"])
+    tally = Tally(plan["incumbent"], list(facts.columns), plan["replay"]["repeats"])
     distinct: set[bytes] = set()
     edits: dict[str, Counter[tuple[str, str, str]]] = {arm: Counter() for arm in facts.columns}
     with replacing(folder / "cases.jsonl") as file:
         for case, trials in facts.measure():
-            for row in _case_rows(plan, case, trials):
+            changes = tally.see(case.id, trials)
+            for row in case_rows(plan, case, trials, changes):
                 file.write(_line(row))
             for each in trials:
                 edits[each.view.trial.arm].update(_edit_keys(each.view.trial.exchange))
-            selection.see(case, trials)
+            selection.see(case, trials, changes)
             distinct.add(_fingerprint(case))
-    report = _report(journal, plan, facts, edits, selection)
+    report = _report(journal, plan, facts, edits, tally)
+    report["selection"] = selection.rows(tally.count)
     report["not_tested"] += _not_known(facts, journal.size, len(distinct))
     with replacing(folder / "report.json") as file:
         json.dump(report, file, indent=1, allow_nan=False)
@@ -70,7 +75,7 @@ def _report(
     plan: Json,
     facts: Facts,
     edits: Mapping[str, Counter[tuple[str, str, str]]],
-    selection: _Selection,
+    tally: Tally,
 ) -> Json:
     arms = journal.input("arms", {})
     stopped = journal.input("stopped")
@@ -79,6 +84,7 @@ def _report(
     for name in plan["candidates"]:
         report, verdict = _candidate(journal, plan, facts, name)
         report["edits"] = _edit_rows(edits[name], plan["backends"][name]["allow_edits"])
+        report["changes"] = tally.report(name)
         candidates.append(report)
         verdicts[name] = verdict
     incumbent = plan["incumbent"]
@@ -106,15 +112,15 @@ def _report(
         "workload": plan["workload"],
         "incumbent": {
             "name": incumbent,
-            "description": _description(plan, arms, incumbent),
+            "description": _description(plan, facts, arms, incumbent),
             **_status(plan, facts, arms, incumbent, stopped),
             "success": None if np.isnan(success).all() else float(np.nanmean(success)),
             "edits": _edit_rows(edits[incumbent], plan["backends"][incumbent]["allow_edits"]),
+            "delay": _delay(facts.arm(incumbent)),
         },
         "candidates": candidates,
         "verdict": overall(verdicts, stopped is None, stopped),
         "not_tested": list(_not_tested(journal, plan)),
-        "selection": selection.rows(),
     }
 
 
@@ -131,17 +137,34 @@ def _candidate(journal: Journal, plan: Json, facts: Facts, name: str) -> tuple[J
     verdict = verdict_of(gates, [*obstacles, *unanswered(pair)], veto, rates(pair))
     report: Json = {
         "name": name,
-        "description": _description(plan, arms, name),
+        "description": _description(plan, facts, arms, name),
         **status,
         **{section: [] for section in ("drift", "latency", "cost", "change")},
         "gates": [_gate(gate) for gate in gates],
         "verdict": {"status": verdict.status, "reasons": list(verdict.reasons)},
+        "distributions": distributions(pair),
+        "volume": volume(pair),
+        "delay": _delay(pair.candidate),
     }
-    for measure in MEASURES:
-        row = measure.row(pair)
+    for measure in BY_NAME.values():
+        row = _noted(measure.row(pair), [*measure.columns], facts.problems)
         head = {"name": measure.name, "label": measure.label, "unit": row.unit or measure.unit}
         report[measure.section].append(head | _row(row))
     return report, verdict
+
+
+def _noted(row: Row, columns: Sequence[str], problems: Mapping[str, str]) -> Row:
+    """The row with what its columns raised."""
+    notes = [problems[name] for name in columns if name in problems]
+    return replace(row, note="; ".join([*([row.note] if row.note else []), *notes]) or None)
+
+
+def _delay(arm: ArmFacts) -> Json | None:
+    """The drill's own delay, in seconds, while the arm was asked."""
+    if not arm.delay.n:
+        return None
+    percentiles = {f"p{round(q * 100)}": arm.delay.percentile(q) for q in (0.5, 0.95, 0.99)}
+    return {"n": arm.delay.n} | percentiles
 
 
 def _row(row: Row) -> Json:
@@ -175,11 +198,16 @@ def _interval(interval: tuple[float, float] | None) -> list[float] | None:
     return list(interval)
 
 
-def _description(plan: Json, arms: Json, name: str) -> Json:
-    known: Json | None = arms.get(name, {}).get("description")
-    if known is not None:
-        return known
-    backend = plan["backends"][name]
+def _description(plan: Json, facts: Facts, arms: Json, name: str) -> Json:
+    """What is known of a backend: what it said at the start, and with each answer."""
+    known: Json = arms.get(name, {}).get("description") or _planned(plan["backends"][name])
+    makers = [
+        f"{said}: {count} answers" for said, count in facts.makers[name].most_common(MAKERS_SHOWN)
+    ]
+    return known | {"details": known["details"] | ({"answers_made_by": makers} if makers else {})}
+
+
+def _planned(backend: Json) -> Json:
     nothing = dict.fromkeys(("revision", "weights_sha256", "server", "endpoint_host"))
     both = {"adapter": backend["adapter"], "model": backend["model"]}
     return both | nothing | {"sampling": {}, "details": {}}
@@ -224,7 +252,13 @@ def _not_tested(journal: Journal, plan: Json) -> Iterator[str]:
 
 
 def _not_known(facts: Facts, cases: int, distinct: int) -> Iterator[str]:
-    """What the cases themselves leave open."""
+    """What the answers and the cases themselves leave open."""
+    for name, makers in facts.makers.items():
+        if len(makers) > 1:
+            yield (
+                f"Which of them did it: the answers of {name} were made by more than one model or "
+                f"configuration, by its server's own account ({', '.join(list(makers)[:3])})."
+            )
     known = np.zeros(cases, dtype=bool)
     for columns in facts.columns.values():
         known |= ~np.isnan(columns["success"]).all(axis=1)
@@ -265,139 +299,6 @@ def _edit_rows(counts: Counter[tuple[str, str, str]], rules: list[str]) -> list[
         }
         for (action, path, detail), count in counts.most_common()
     ]
-
-
-# --- cases --------------------------------------------------------------------------------------
-
-
-def _case_rows(plan: Json, case: Case, trials: Sequence[Measured]) -> Iterator[Json]:
-    by_key = {(each.view.trial.arm, each.view.trial.repeat): each for each in trials}
-    for arm in [plan["incumbent"], *plan["candidates"]]:
-        for repeat in range(plan["replay"]["repeats"]):
-            head = {
-                "case": case.id,
-                "arm": arm,
-                "repeat": repeat,
-                "incumbent": arm == plan["incumbent"],
-            }
-            tail = {
-                "expected": case.expected,
-                "checker": case.checker,
-                "prompt": prompt_of(case),
-                "tags": list(case.tags),
-            }
-            yield head | _outcome(by_key.get((arm, repeat))) | tail
-
-
-def _outcome(measured: Measured | None) -> Json:
-    if measured is None:
-        return {
-            "status": "not_asked",
-            "answer": None,
-            "reasoning": None,
-            "tool_calls": [],
-            "finish": None,
-            "error": None,
-            "edits": [],
-            "attempts": 0,
-            "repeated": False,
-            "measures": {},
-        }
-    exchange, reply = measured.view.trial.exchange, measured.view.reply
-    failure = exchange.failure
-    return {
-        "status": "failed" if failure else "answered",
-        "answer": reply.text if reply.text or not failure else None,
-        "reasoning": reply.reasoning or None,
-        "tool_calls": [asdict(call) for call in reply.tool_calls],
-        "finish": reply.finish,
-        "error": asdict(failure) if failure else None,
-        "edits": [asdict(edit) for edit in exchange.edits],
-        "attempts": len(exchange.attempts),
-        "repeated": measured.view.trial.repeated,
-        "measures": {name: finite(value) for name, value in measured.values.items()},
-    }
-
-
-def prompt_of(case: Case) -> str:
-    """The last thing that the user says in a case, cut to a readable length."""
-    body = case.request.body
-    messages = body.get("messages")
-    said = [
-        message.get("content")
-        for message in (messages if isinstance(messages, list) else [])
-        if isinstance(message, Mapping) and message.get("role") == "user"
-    ]
-    value = said[-1] if said else body.get("prompt", body.get("input", ""))
-    return _text(value)[:LONGEST_PROMPT]
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _shown(value: Any) -> Any:
-    """A JSON value as the selection shows it: whole, or the beginning of its text."""
-    text = _text(value)
-    return value if len(text) <= LONGEST_SHOWN else shorten(text, LONGEST_SHOWN)
-
-
-@dataclass
-class _Selection:
-    """A few cases to look at: first those that were lost, then the changed, then the rest."""
-
-    incumbent: str
-    groups: dict[str, list[Json]] = field(
-        default_factory=lambda: {"lost": [], "changed": [], "wrong everywhere": [], "unchanged": []}
-    )
-    seen: int = 0
-
-    def see(self, case: Case, trials: Sequence[Measured]) -> None:
-        """Keep the case, if its group has room."""
-        self.seen += 1
-        first = [each for each in trials if each.view.trial.repeat == 0]
-        why = self._why(first)
-        if len(self.groups[why]) < SELECTED:
-            self.groups[why].append(
-                {
-                    "case": case.id,
-                    "prompt": prompt_of(case),
-                    "expected": _shown(case.expected),
-                    "tags": list(case.tags),
-                    "why": why,
-                    "answers": [self._answer(each) for each in first],
-                }
-            )
-
-    def rows(self) -> Json:
-        """The selection, with how many cases it leaves out."""
-        ordered = [row for group in self.groups.values() for row in group]
-        return {"shown": ordered[:SELECTED], "left_out": self.seen - min(SELECTED, len(ordered))}
-
-    def _why(self, trials: Sequence[Measured]) -> str:
-        ours = [each for each in trials if each.view.trial.arm == self.incumbent]
-        others = [each for each in trials if each.view.trial.arm != self.incumbent]
-        right = any(each.values["success"] == 1 for each in ours)
-        if right and any(each.values["success"] == 0 for each in others):
-            return "lost"
-        if any(each.view.failed or each.values["exact_agreement"] == 0 for each in others):
-            return "changed"
-        if ours and all(each.values["success"] == 0 for each in trials):
-            return "wrong everywhere"
-        return "unchanged"
-
-    def _answer(self, each: Measured) -> Json:
-        trial, reply = each.view.trial, each.view.reply
-        success = each.values["success"]
-        failure = trial.exchange.failure
-        return {
-            "arm": trial.arm,
-            "repeat": trial.repeat,
-            "answer": _shown(reply.text),
-            "tool_calls": _shown([asdict(call) for call in reply.tool_calls]),
-            "error": asdict(failure) | {"message": _shown(failure.message)} if failure else None,
-            "success": None if math.isnan(success) else bool(success),
-        }
 
 
 # --- writing ------------------------------------------------------------------------------------

@@ -34,6 +34,12 @@ VARIABLE = re.compile(r"^[A-Z_][A-Z0-9_]*$")
 SECRET = re.compile(r"^(AKIA|ASIA)[A-Z0-9]{12,}$|^[A-Z0-9]{24,}$")
 Name = Annotated[str, Field(pattern=NAME)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Price = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
+Utilisation = Annotated[float, Field(gt=0, le=1)]
+USUAL_UTILISATION = (0.3, 0.8)
+"""The share of a month in which a server of one's own has work to do: from poor to good."""
+USUAL_BAND = 0.25
+"""By which share a price may be off."""
 
 
 class Model(BaseModel):
@@ -48,15 +54,29 @@ class Model(BaseModel):
 
 
 class PriceSpec(Model):
-    """What a backend costs: per million tokens, or per hour over the measured throughput."""
+    """What a backend costs: per million tokens, or per hour over the measured throughput.
+
+    For the volume from which one is cheaper than the other: ``band`` is the share by which the
+    price may be off, ``utilisation`` (per hour only) says what share of a month a server works,
+    at the least and at the most.
+    """
 
     currency: str = Field(pattern="^[A-Z]{3}$")
-    input_per_million: NotNegative | None = None
-    output_per_million: NotNegative | None = None
-    cached_per_million: NotNegative | None = None
-    per_hour: NotNegative | None = None
+    input_per_million: Price | None = None
+    output_per_million: Price | None = None
+    cached_per_million: Price | None = None
+    per_hour: Price | None = None
+    band: float = Field(default=USUAL_BAND, ge=0, lt=1)
+    utilisation: tuple[Utilisation, Utilisation] | None = None
     date: date
     source: str = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("per_hour") is not None:
+            return {"utilisation": USUAL_UTILISATION} | given
+        return given
 
     @model_validator(mode="after")
     def _one_way(self) -> PriceSpec:
@@ -65,6 +85,10 @@ class PriceSpec(Model):
             raise ValueError("needs input_per_million and output_per_million, or per_hour")
         if self.per_hour is not None and any(price is not None for price in per_token):
             raise ValueError("is either per million tokens or per_hour, not both")
+        if self.per_hour is None and self.utilisation is not None:
+            raise ValueError("utilisation is that of a server by the hour: it needs per_hour")
+        if self.utilisation is not None and self.utilisation[0] > self.utilisation[1]:
+            raise ValueError("utilisation goes from the lower share to the higher one")
         return self
 
 

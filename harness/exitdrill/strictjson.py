@@ -51,6 +51,20 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+def typed_key(value: Any) -> str:
+    """One text for all JSON values that are the same: true is not 1, 1.0 is."""
+    return canonical(_whole(value))
+
+
+def _whole(value: Any) -> Any:
+    """The value with whole numbers written in one way."""
+    if isinstance(value, dict):
+        return {name: _whole(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_whole(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _refuse_constant(name: str) -> Any:
     raise StrictJSONError(f"{name} is not JSON; write null, or leave the key out")
 

@@ -12,19 +12,25 @@ pass, it is inconclusive at best, and not ready where one fails. With an incumbe
 nothing there is nothing to compare with: every gate on trials is open. A verdict "ready" says what
 it rests on: its gates, the shares of right answers and of answers on both sides, and whether any
 gate is on the answers at all.
+
+A time is the server's and the drill's own delay (`measures.own_delay`). A gate on one is judged on
+the interval of what the server's own times may have been, so that it stays open where the drill's
+delay could change its answer.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 
-from exitdrill.measures import BY_NAME
+from exitdrill.measures import BY_NAME, own_delay
 from exitdrill.measures.base import ArmFacts, Measure, Pair, Row, finite
+from exitdrill.measures.usage import not_timed
 from exitdrill.sentences import Figures, amount, compared, counted, level, limited
 from exitdrill.stats import Interval
 
@@ -104,8 +110,15 @@ class _Test:
         """The worst value that is still good, on the scale of what is compared."""
         return -self.sign * self.margin if self.relative else self.margin
 
+    @cached_property
+    def _rows(self) -> dict[float, Row]:
+        return {}
+
     def row(self, alpha: float) -> Row:
-        return self.measure.row(self.pair.at(1 - 2 * alpha))
+        """The measure's row with intervals at one-sided ``alpha``; made once."""
+        if alpha not in self._rows:
+            self._rows[alpha] = self.measure.row(self.pair.at(1 - 2 * alpha))
+        return self._rows[alpha]
 
     def compared(self, row: Row) -> tuple[float | None, Interval | None]:
         """The value and the interval that the bound applies to."""
@@ -115,6 +128,15 @@ class _Test:
         if self.sampled:
             return value, row.own
         return value, None if value is None else (value, value)
+
+    def resolved(self, interval: Interval, alpha: float) -> Interval:
+        """The interval that is judged: for a time, widened by what the drill's own delay may have
+        added to what was measured."""
+        ends = own_delay.bounds(self.measure, self.pair.at(1 - 2 * alpha))
+        if ends is None:
+            return interval
+        low, high = (self.compared(self.measure.row(end))[1] for end in ends)
+        return (low[0] if low else -math.inf, high[1] if high else math.inf)
 
     def noise(self, alpha: float) -> Row:
         """A/A: the row of the incumbent against itself."""
@@ -141,8 +163,12 @@ def judge(specs: Sequence[Mapping[str, Any]], pair: Pair, alpha: float, planned:
     ``specs`` are the plan's gates, ``planned`` the number of trials each arm should have.
     """
     tests = [_Test(spec, BY_NAME[spec["measure"]], pair, planned) for spec in specs]
-    failed = _failed(tests, alpha)
-    return [_gate(test, number in failed, alpha) for number, test in enumerate(tests)]
+    failed = _failed(tests, alpha, _is_bad)
+    doubtful = _failed(tests, alpha, _looks_bad) - failed
+    return [
+        _gate(test, number in failed, number in doubtful, alpha)
+        for number, test in enumerate(tests)
+    ]
 
 
 def unanswered(pair: Pair) -> list[str]:
@@ -235,16 +261,18 @@ def _headline(name: str, verdict: Verdict) -> str:
     return f"{name} is ready" + (f", but {verdict.caution}" if verdict.caution else "")
 
 
-def _failed(tests: Sequence[_Test], alpha: float) -> set[int]:
+def _failed(tests: Sequence[_Test], alpha: float, bad: Callable[[_Test, float], bool]) -> set[int]:
     """Which gates fail, by Holm's step-down procedure over those that are tested on a sample.
 
-    What is no sample (money, lines) is compared, not tested: no correction is due.
+    What is no sample (money, lines) is compared, not tested: no correction is due. What the drill's
+    own delay leaves in doubt is not rejected, so that no other gate is judged at a milder level
+    for it.
     """
-    failed = {n for n, test in enumerate(tests) if not test.sampled and _is_bad(test, alpha)}
+    failed = {n for n, test in enumerate(tests) if not test.sampled and bad(test, alpha)}
     sampled = {n for n, test in enumerate(tests) if test.sampled}
     while sampled:
         level = alpha / len(sampled)
-        rejected = {n for n in sampled if _is_bad(tests[n], level)}
+        rejected = {n for n in sampled if bad(tests[n], level)}
         if not rejected:
             return failed
         failed |= rejected
@@ -252,17 +280,26 @@ def _failed(tests: Sequence[_Test], alpha: float) -> set[int]:
     return failed
 
 
-def _is_bad(test: _Test, alpha: float) -> bool:
+def _looks_bad(test: _Test, alpha: float) -> bool:
+    """Whether a gate is missed for certain, by what was measured."""
     value, interval = test.compared(test.row(alpha))
     if not test.sampled:
         return value is not None and not test.kept(value)
     return interval is not None and not any(map(math.isnan, interval)) and test.bad(interval)
 
 
-def _gate(test: _Test, failed: bool, alpha: float) -> Gate:
+def _is_bad(test: _Test, alpha: float) -> bool:
+    """Whether it is also missed without what the drill itself was late."""
+    if not _looks_bad(test, alpha):
+        return False
+    _, interval = test.compared(test.row(alpha))
+    return interval is None or not test.sampled or test.bad(test.resolved(interval, alpha))
+
+
+def _gate(test: _Test, failed: bool, doubtful: bool, alpha: float) -> Gate:
     row = test.row(alpha)
     value, _ = test.compared(row)
-    status, reason = _judged(test, row, failed, alpha)
+    status, reason = _judged(test, row, failed, doubtful, alpha)
     return Gate(
         name=test.spec["name"],
         measure=test.measure.name,
@@ -279,23 +316,31 @@ def _gate(test: _Test, failed: bool, alpha: float) -> Gate:
     )
 
 
-def _judged(test: _Test, row: Row, failed: bool, alpha: float) -> tuple[GateStatus, str]:
+def _judged(
+    test: _Test, row: Row, failed: bool, doubtful: bool, alpha: float
+) -> tuple[GateStatus, str]:
     """A gate's status with its reason. What makes its numbers worthless comes first."""
     value, interval = test.compared(row)
     noise = test.noise(alpha) if test.relative else None
-    obstacle = _missing(test) or _half_measured(test) or _fails_itself(test, noise)
+    obstacle = (
+        _missing(test) or _replayed(test) or _half_measured(test) or _fails_itself(test, noise)
+    )
     if obstacle:
         return "open", obstacle
     if failed:
         return "fail", _sentence(test, row, "fail")
+    if doubtful and own_delay.concerns(test.measure):
+        return "open", own_delay.unresolved(test.pair, relative=test.relative)
     if value is None or interval is None:
         return "open", row.note or "not measured"
     too_blunt = None if noise is None else _vacuous(test, row) or _blunt(test, noise)
     if too_blunt:
         return "open", too_blunt
-    if test.good(interval) if test.sampled else test.kept(value):
-        return "pass", _sentence(test, row, "pass")
-    return "open", _sentence(test, row, "open")
+    if not (test.good(interval) if test.sampled else test.kept(value)):
+        return "open", _sentence(test, row, "open")
+    if test.sampled and not test.good(test.resolved(interval, alpha)):
+        return "open", own_delay.unresolved(test.pair, relative=test.relative)
+    return "pass", _sentence(test, row, "pass")
 
 
 def _missing(test: _Test) -> str | None:
@@ -319,6 +364,11 @@ def _answers(arm: ArmFacts) -> tuple[int, int]:
     """How many trials were answered, of how many that were completed."""
     answered = arm.columns["answered"]
     return int(np.nansum(answered)), int(np.count_nonzero(~np.isnan(answered)))
+
+
+def _replayed(test: _Test) -> str | None:
+    """Answers that were not made now, on however many arms: what they took is not known."""
+    return "; ".join(not_timed(test.pair)) or None if test.measure.section == "latency" else None
 
 
 def _half_measured(test: _Test) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from exitdrill import builtin
-from exitdrill.backend import BackendConfig, Opaque, fold
+from exitdrill.backend import BackendConfig, MadeBy, fold
 from exitdrill.errors import ScenarioError
 from exitdrill_adapters.openai import OpenAIBackend, served
 from exitdrill_adapters.openai.vendors import VENDORS
@@ -239,7 +239,7 @@ async def test_no_key_in_what_is_told(
 
 
 def made_by(events: list[Any]) -> list[Any]:
-    return [dict(event.data) for event in events if isinstance(event, Opaque)]
+    return [dict(event.names) for event in events if isinstance(event, MadeBy)]
 
 
 async def test_what_made_an_answer_is_kept_once(server: ProvokingServer, make: MakeBackend) -> None:
@@ -249,7 +249,7 @@ async def test_what_made_an_answer_is_kept_once(server: ProvokingServer, make: M
     events = await ask(make())
     assert made_by(events) == [name]
     assert [type(event).__name__ for event in events] == [
-        "Text", "Text", "Finish", "Opaque", "Usage",
+        "Text", "Text", "Finish", "MadeBy", "Usage",
     ]  # fmt: skip
 
 

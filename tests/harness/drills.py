@@ -210,7 +210,7 @@ def case_lines(folder: Path) -> list[dict[str, Any]]:
         return [json.loads(line) for line in file]
 
 
-TIMINGS = {"latency", "cost"}
+TIMINGS = {"latency", "cost", "distributions", "volume", "delay"}
 SPENT = {"id", "started", "ended", "repeated", "spend"}
 
 
@@ -219,9 +219,9 @@ def timeless(report: dict[str, Any]) -> dict[str, Any]:
     report = json.loads(json.dumps(report))
     for key in SPENT:
         report["drill"].pop(key)
-    for candidate in report["candidates"]:
-        for key in TIMINGS:
-            candidate.pop(key)
+    for arm in [report["incumbent"], *report["candidates"]]:
+        for key in TIMINGS & arm.keys():
+            arm.pop(key)
     return report
 
 

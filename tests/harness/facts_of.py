@@ -16,7 +16,7 @@ from exitdrill.records import Exchange, Failure, Trial
 from exitdrill.stats import Interval
 from exitdrill.workload import Case
 
-COLUMNS = {measure.reads for measure in MEASURES if measure.column}
+COLUMNS = {name for measure in MEASURES for name in measure.columns}
 BROKEN = Failure("server", "it broke", 500)
 NAN = float("nan")
 INF = float("inf")

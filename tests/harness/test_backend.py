@@ -12,6 +12,7 @@ from exitdrill.backend import (
     Embedding,
     Event,
     Finish,
+    MadeBy,
     Opaque,
     Reasoning,
     Replayed,
@@ -110,6 +111,17 @@ EVENTS: list[tuple[str, Sequence[Event], dict[str, Any]]] = [
         "an answer from a cache",
         [Replayed(0, "x-cache: HIT"), Text(1, "x"), Finish(3, "stop")],
         {"text": "x", "finish": "stop", "replayed": "x-cache: HIT", "first_at": 1, "last_at": 3},
+    ),
+    (
+        "who made it",
+        [Text(1, "x"), Finish(3, "stop"), MadeBy(3, {"model": "m-2026-11"})],
+        {
+            "text": "x",
+            "finish": "stop",
+            "made_by": {"model": "m-2026-11"},
+            "first_at": 1,
+            "last_at": 3,
+        },
     ),
     (
         "impossible counts are no usage",

@@ -354,7 +354,7 @@ def test_a_resumed_arm_is_the_same_backend(tmp_path: Path) -> None:
     log = Log()
 
     class Relabelled(ScriptedBackend):
-        weights = "a" * 64
+        weights: str | None = "a" * 64
 
         async def start(self) -> Description:
             return Description(adapter="x", model="m", weights_sha256=self.weights)
@@ -367,6 +367,8 @@ def test_a_resumed_arm_is_the_same_backend(tmp_path: Path) -> None:
     Relabelled.weights = "b" * 64
     with pytest.raises(JournalError, match=r"'new' is not the one .* weights_sha256"):
         run(scenario(4, **arms), resume=tmp_path / "d")
+    Relabelled.weights = None  # not told this time, which says nothing
+    assert run(scenario(4, **arms), resume=tmp_path / "d").completed
 
 
 def test_a_defect_of_an_adapter_says_where(tmp_path: Path) -> None:

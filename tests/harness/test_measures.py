@@ -90,14 +90,21 @@ def test_exact_agreement(trial: TrialView, expected: float) -> None:
     [
         ('{"a": 1, "b": 2}', '{"b": 2, "a": 1}', 1),
         ('{"a": 1, "b": 3}', '{"a": 1, "b": 2}', 0.5),
-        ('{"a": 1}', '{"a": 1, "b": 2}', 0.5),
-        ('{"a": 1, "b": 2, "c": 3, "d": 4}', '{"a": 1}', 0.25),
+        ('{"a": 1}', '{"a": 1, "b": 2}', 2 / 3),
+        ('{"a": 1, "b": 2, "c": 3, "d": 4}', '{"a": 1}', 2 / 5),
+        ('{"a": -5}', '{"a": "-5"}', 0),
+        ('{"a": {"b": [1, 2]}}', '{"a": {"b": [1, 3]}}', 0.5),
+        ('{"a": {"b": [1, 2]}}', '{"a": {"b": [2, 1]}}', 0),  # a list has an order
+        ('{"a": {}, "b": 1}', '{"a": {}, "b": 2}', 0.5),  # what is empty is a leaf
+        ('{"a": {}}', '{"a": []}', 0),
+        ('{"a": {}}', '{"a": {"b": 1}}', 0),
+        ("[]", "[]", 1),
         ('{"a": true}', '{"a": 1}', 0),
         ('{"a": false}', '{"a": 0}', 0),
         ('{"a": 1.0}', '{"a": 1}', 1),
         ('{"a": "1"}', '{"a": 1}', 0),
         ('{"a": null}', "{}", 0),
-        ('{"a": [1, {"b": true}]}', '{"a": [1, {"b": 1}]}', 0),
+        ('{"a": [1, {"b": true}]}', '{"a": [1, {"b": 1}]}', 0.5),
         ('```json\n{"a": 1}\n```', '{"a": 1}', 1),
         ('{"a": 1}', '```\n{"a": 1}\n```', 1),
         ("{}", "{}", 1),
@@ -105,7 +112,9 @@ def test_exact_agreement(trial: TrialView, expected: float) -> None:
         ('[{"a": 1}]', '{"a": 1}', 0),
         ('{"a": NaN}', '{"a": 1}', 0),
         ('{"a": 1}', "no JSON", NAN),
-        ('{"a": 1}', "[1]", NAN),
+        ('{"a": 1}', "[1]", 0),
+        ('Sure! {"a": 1}. Anything else?', '{"a": 1}', 1),  # its form is not its content
+        ('{"a": 1}', 'A long story with a little JSON in it, {"a": 1}, is a text.', NAN),
     ],
 )
 def test_field_agreement(answer: str, reference: str, expected: float) -> None:
@@ -265,10 +274,10 @@ def test_agreement_stands_beside_the_incumbents_disagreement_with_itself() -> No
 
 def test_parts_of_an_answer_count_as_parts_of_a_case() -> None:
     found = row(
-        "field_agreement",
+        "chrf",
         pair(
-            {"field_agreement": np.ones((40, 2))},
-            {"field_agreement": np.tile([0.75, 1.0], (40, 1))},
+            {"chrf": np.ones((40, 2))},
+            {"chrf": np.tile([0.75, 1.0], (40, 1))},
         ),
     )
     assert found.estimate == pytest.approx(-0.125)
@@ -277,8 +286,8 @@ def test_parts_of_an_answer_count_as_parts_of_a_case() -> None:
 
 def test_no_difference_in_few_cases_is_no_certainty() -> None:
     """Student's interval would be empty here."""
-    same = {"field_agreement": np.ones((5, 2))}
-    assert width(row("field_agreement", pair(same, same)).interval) > 0.5
+    same = {"chrf": np.ones((5, 2))}
+    assert width(row("chrf", pair(same, same)).interval) > 0.5
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -287,10 +296,89 @@ def test_the_interval_of_averages_is_never_too_narrow(seed: int) -> None:
     never narrower than the interval of the case means by their own standard error."""
     random = np.random.default_rng(seed)
     old, new = random.beta(2, 1, (300, 3)), random.beta(2, 1.2, (300, 3))
-    found = row("field_agreement", pair({"field_agreement": old}, {"field_agreement": new}))
+    found = row("chrf", pair({"chrf": old}, {"chrf": new}))
     differences = (new - old).mean(axis=1)
     assert found.estimate == pytest.approx(differences.mean())
     assert width(found.interval) > 2 * 1.645 * differences.std(ddof=1) / math.sqrt(300)
+
+
+# --- rows: pooled shares -------------------------------------------------------------------------
+
+
+def fields(share: Any, counts: Any) -> dict[str, Any]:
+    """An arm's F1 of each answer's fields, and how many there are."""
+    return {"field_agreement": np.array(share, float), "field_count": np.array(counts, float)}
+
+
+def test_fields_are_pooled_over_all_answers() -> None:
+    """Micro-F1: two shared fields of four, and sixteen of sixteen."""
+    found = row(
+        "field_agreement",
+        pair(
+            fields([[1, 1], [1, 1]], [[4, 4], [16, 16]]),
+            fields([[0.5, 0.5], [1, 1]], [[4, 4], [16, 16]]),
+        ),
+    )
+    assert found.incumbent == 1
+    assert found.candidate == pytest.approx(18 / 20)
+    assert found.estimate == pytest.approx(-0.1)
+    assert (found.n, found.noise) == (2, 0)
+    assert "pooled over 40 fields of 2 cases" in (found.note or "")
+
+
+def test_the_interval_of_a_pooled_share_is_the_linearised_one() -> None:
+    """By hand: contributions (a_i − R·b_i) / mean(b), Student's interval of their mean."""
+    random = np.random.default_rng(6)
+    counts = random.integers(1, 30, (400, 1)).repeat(2, axis=1)
+    shares = random.beta(3, 1, (400, 1)).repeat(2, axis=1)
+    found = row("field_agreement", pair(fields(np.ones((400, 2)), counts), fields(shares, counts)))
+    whole, part = 2 * counts[:, 0], 2 * counts[:, 0] * shares[:, 0]
+    ratio = part.sum() / whole.sum()
+    parts = (part - ratio * whole) / whole.mean()
+    half = 1.6487 * parts.std(ddof=1) / 20  # t of 399 degrees at 95 %
+    assert found.interval == pytest.approx((ratio - 1 - half, ratio - 1 + half), abs=1e-5)
+
+
+def test_a_pooled_share_without_any_difference_is_no_certainty() -> None:
+    same = fields(np.ones((50, 2)), np.full((50, 2), 8))
+    found = row("field_agreement", pair(same, same))
+    z = 1.6449
+    assert found.interval == pytest.approx((-(z**2) / (50 + z**2), z**2 / (50 + z**2)), abs=1e-4)
+    assert found.own is not None
+    assert found.own[0] == pytest.approx(0.05 ** (1 / 50), abs=1e-4)
+    one = fields([[1, 1]], [[8, 8]])
+    assert row("field_agreement", pair(one, one)).interval == (-1, 1)
+
+
+def test_one_long_answer_weighs_what_it_says_but_is_one_case() -> None:
+    """Nine tenths of all fields stand in a single answer: the interval is hardly of any use."""
+    counts = np.full((50, 2), 2.0)
+    counts[0] = 900
+    found = row(
+        "field_agreement", pair(fields(np.ones((50, 2)), counts), fields(np.ones((50, 2)), counts))
+    )
+    assert width(found.interval) > 1
+
+
+def test_the_interval_of_a_pooled_share_holds_its_level() -> None:
+    random = np.random.default_rng(7)
+    missed = 0
+    for _ in range(300):
+        counts = random.integers(2, 12, (80, 1)).repeat(2, axis=1)
+        broken = random.random((80, 1)) < 0.1  # a tenth of the answers shares no field
+        shares = np.where(broken, 0.0, 1.0).repeat(2, axis=1)
+        found = row(
+            "field_agreement", pair(fields(np.ones((80, 2)), counts), fields(shares, counts))
+        )
+        assert found.interval is not None
+        missed += not found.interval[0] <= -0.1 <= found.interval[1]
+    assert missed <= 30 + 2.5 * math.sqrt(300 * 0.1 * 0.9)
+
+
+def test_length_is_the_mean_over_cases() -> None:
+    found = row("length", pair({"length": [[10, 20], [30, 30]]}, {"length": [[20, 20], [NAN, 50]]}))
+    assert (found.incumbent, found.candidate, found.estimate) == (22.5, 35, 12.5)
+    assert (found.n, found.noise) == (2, 5)
 
 
 # --- rows: latency ------------------------------------------------------------------------------

@@ -14,13 +14,14 @@ from typing import Any
 import pytest
 
 from exitdrill.backend import BackendConfig, Description, Edit, Request
+from exitdrill.caserows import LONGEST_PROMPT, prompt_of
 from exitdrill.checkers import exact
 from exitdrill.drill import run
 from exitdrill.errors import BackendError
 from exitdrill.journal import Journal
 from exitdrill.report import RENDERERS, render, validate
 from exitdrill.report.text import LONGEST
-from exitdrill.results import LONGEST_PROMPT, SELECTED, prompt_of, write_results
+from exitdrill.results import write_results
 from exitdrill.scenario import (
     AppSpec,
     BackendSpec,
@@ -32,6 +33,7 @@ from exitdrill.scenario import (
     Scenario,
     SwapSpec,
 )
+from exitdrill.selection import SELECTED
 from exitdrill.stats import tango_interval
 from exitdrill.workload import Case, CaseList
 from exitdrill_adapters.scripted import Answer, Error, ScriptedBackend, last_user_text, scripted
@@ -667,6 +669,22 @@ def test_unjudged_cases_and_repeated_requests_are_named(tmp_path: Path) -> None:
     said = " ".join(_complete(tmp_path / "whole").report["not_tested"])
     assert "Success is known" not in said
     assert "distinct" not in said
+
+
+def test_a_model_that_changed_behind_its_name_is_named(tmp_path: Path) -> None:
+    def changing(request: Request) -> Answer:
+        number = number_of(request)
+        made_by = "m-2026-10" if number < 20 else "m-2026-11"
+        return right(request).model_copy(update={"made_by": made_by})
+
+    found = drill(tmp_path / "d", old=scripted(changing), new=scripted(right))
+    assert found.report["incumbent"]["description"]["details"]["answers_made_by"] == [
+        "model m-2026-10: 40 answers",
+        "model m-2026-11: 8 answers",
+    ]
+    assert "answers_made_by" not in found.candidate("new")["description"]["details"]
+    said = " ".join(found.report["not_tested"])
+    assert "the answers of old were made by more than one model or configuration" in said
 
 
 # --- edits, selection, strings ------------------------------------------------------------------

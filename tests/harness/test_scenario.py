@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +223,29 @@ MISTAKES: dict[str, tuple[str, str, str | None, str, list[str]]] = {
         "measure",
         "gates[0].measure",
         ["give it a limit"],
+    ),
+    "utilisation": (
+        "[backends.new]",
+        '[backends.new.price]\ncurrency = "EUR"\nper_hour = 1\nutilisation = [0.8, 0.3]\n'
+        'date = 2026-11-01\nsource = "s"\n[backends.new]',
+        "[backends.new.price]",
+        "backends.new.price",
+        ["from the lower share to the higher"],
+    ),
+    "band": (
+        "[backends.new]",
+        '[backends.new.price]\ncurrency = "EUR"\nper_hour = 1\nband = 25\n'
+        'date = 2026-11-01\nsource = "s"\n[backends.new]',
+        "band = 25",
+        "backends.new.price.band",
+        ["less than 1"],
+    ),
+    "no gate on a number": (
+        '"success"',
+        '"own_delay_p99"',
+        "measure",
+        "gates[0].measure",
+        ["without an interval"],
     ),
     "second gate": (
         "[replay]",
@@ -548,17 +572,44 @@ def test_a_request_without_a_limit(what: str, good: bool, tmp_path: Path) -> Non
         ({"per_hour": 1, "input_per_million": 1}, "not both"),
         ({"per_hour": -1}, "greater than or equal to 0"),
         ({"per_hour": float("nan")}, "finite"),
+        ({"per_hour": 1e13}, "less than or equal to"),
+        ({"per_hour": 1, "band": 0, "utilisation": [0.5, 0.5]}, None),
+        ({"per_hour": 1, "band": 0.99, "utilisation": [0.01, 1]}, None),
+        ({"per_hour": 1, "band": 1}, "less than 1"),
+        ({"per_hour": 1, "band": -0.1}, "greater than or equal to 0"),
+        ({"per_hour": 1, "band": float("nan")}, "finite"),
+        ({"per_hour": 1, "utilisation": [0, 0.5]}, "greater than 0"),
+        ({"per_hour": 1, "utilisation": [0.5, 1.1]}, "less than or equal to 1"),
+        ({"per_hour": 1, "utilisation": [0.8, 0.3]}, "from the lower share to the higher"),
+        ({"per_hour": 1, "utilisation": [0.5]}, "utilisation"),
+        ({"per_hour": 1, "utilisation": 0.5}, "utilisation"),
+        (
+            {"input_per_million": 1, "output_per_million": 1, "utilisation": [0.3, 0.8]},
+            "it needs per_hour",
+        ),
     ],
 )
-def test_prices(prices: dict[str, float], part: str | None) -> None:
+def test_prices(prices: dict[str, Any], part: str | None) -> None:
     def price() -> PriceSpec:
-        return PriceSpec(currency="EUR", date="2026-11-01", source="s", **prices)  # type: ignore[arg-type]
+        return PriceSpec.model_validate(
+            {"currency": "EUR", "date": "2026-11-01", "source": "s"} | prices
+        )
 
     if part is None:
         price()
     else:
         with pytest.raises(ValidationError, match=part):
             price()
+
+
+def test_the_usual_band_of_a_price() -> None:
+    named: dict[str, Any] = {"currency": "EUR", "date": date(2026, 11, 1), "source": "s"}
+    hourly = PriceSpec(per_hour=1, **named)
+    assert (hourly.band, hourly.utilisation) == (0.25, (0.3, 0.8))
+    by_token = PriceSpec(input_per_million=1, output_per_million=1, **named)
+    assert (by_token.band, by_token.utilisation) == (0.25, None)
+    again = PriceSpec.model_validate(by_token.model_dump(mode="json"))
+    assert again == by_token
 
 
 # --- from Python --------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import pytest
 from scipy import stats as scipy_stats
 from tests.harness.facts_of import INF, NAN, Column, arm, pair, successes
 
+from exitdrill.delay import Delays
 from exitdrill.measures import BY_NAME
 from exitdrill.measures.base import Pair
 from exitdrill.stats import proportion_interval, tango_interval
@@ -45,12 +46,27 @@ def gate(measure: str, **bound: float) -> dict[str, Any]:
 def judged(
     facts: Pair, *gates: Mapping[str, Any], alpha: float = ALPHA, planned: int | None = None
 ) -> list[Gate]:
-    """The gates of hand-made arms, by default with every trial that was planned."""
+    """The gates of hand-made arms, by default with every trial that was planned, and of a drill
+    that was never late."""
     return judge(
         gates,
-        facts,
+        facts if facts.candidate.delay.n else late(facts),
         alpha,
         facts.candidate.columns["answered"].size if planned is None else planned,
+    )
+
+
+def late(facts: Pair, ours: float = 1e-9, theirs: float = 1e-9) -> Pair:
+    """The same arms, asked by a drill that was as many seconds late at every look; 0: no look."""
+    delays = [Delays(), Delays()]
+    for delay, seconds in zip(delays, (ours, theirs), strict=True):
+        for _ in range(1000 if seconds else 0):
+            delay.add(int(seconds * 1e9))
+    old, new = delays
+    return replace(
+        facts,
+        incumbent=replace(facts.incumbent, delay=old),
+        candidate=replace(facts.candidate, delay=new),
     )
 
 
@@ -190,7 +206,7 @@ def test_k_candidates_are_harder_to_pass_and_to_fail() -> None:
 def test_an_empty_measure_is_open(measure: str, bound: str) -> None:
     facts = pair({"answered": np.ones((480, 2))}, {"answered": np.ones((480, 2))})
     generous = 0.0 if bound == "limit" and BY_NAME[measure].better == "higher" else 1e9
-    (found,) = judged(facts, gate(measure, **{bound: generous}))
+    (found,) = judge([gate(measure, **{bound: generous})], facts, ALPHA, 960)
     assert found.status == "open"
     assert found.reason.startswith("not measured")
 
@@ -324,6 +340,139 @@ def test_an_incumbent_that_misses_its_deadlines_proves_nothing() -> None:
     times[:40] = INF
     facts = pair({"total": times}, {"total": np.ones((100, 2))})
     assert statuses(judged(facts, gate("total_p95", margin=2))) == ["open"]
+
+
+# --- the drill's own delay ----------------------------------------------------------------------
+
+TEN = 0.0101  # seconds; a look's bucket ends somewhat higher, below 0.0110
+
+
+@pytest.mark.parametrize(
+    ("bound", "own", "status", "told"),
+    [
+        # 1.5 s against 1.0 s, so 0.5 s longer: the server's own share is 0.5 s -11 ms … +11 ms.
+        ({"margin": 0.52}, (TEN, TEN), "pass", False),
+        ({"margin": 0.505}, (TEN, TEN), "open", True),  # the incumbent may have been 0.99 s
+        ({"margin": 0.505}, (1e-9, TEN), "pass", False),
+        ({"margin": 0.495}, (TEN, TEN), "open", True),  # the candidate may have been 1.49 s
+        ({"margin": 0.495}, (TEN, 1e-9), "fail", False),
+        ({"margin": 0.48}, (TEN, TEN), "fail", False),
+        ({"margin": 0.5}, (TEN, TEN), "open", False),  # not settled, whoever was late
+        # A limit: what was measured is at most too long.
+        ({"limit": 1.505}, (TEN, TEN), "pass", False),
+        ({"limit": 1.495}, (TEN, TEN), "open", True),
+        ({"limit": 1.495}, (TEN, 1e-9), "fail", False),
+        ({"limit": 1.48}, (1e-9, TEN), "fail", False),
+        # Nobody looked at the clock: the server may have answered at once.
+        ({"margin": 1.51}, (0, 0), "pass", False),
+        ({"margin": 1.49}, (0, 0), "open", True),
+        ({"margin": 0.01}, (0, 0), "open", True),
+        ({"limit": 1.51}, (0, 0), "pass", False),
+        ({"limit": 0.01}, (0, 0), "open", True),
+    ],
+)
+def test_what_the_drills_own_delay_could_turn_is_open(
+    bound: dict[str, float], own: tuple[float, float], status: str, told: bool
+) -> None:
+    facts = late(waits(1.0, 1.5), *own)
+    (found,) = judge([gate("total_p95", **bound)], facts, ALPHA, 200)
+    assert found.status == status
+    assert ("so that this cannot be resolved" in found.reason) == told
+    if told and own[1]:
+        assert found.reason == (
+            "the drill itself was up to 10.9 ms late while it measured (p99), so that this cannot "
+            "be resolved; run it on an idler machine or with less concurrency"
+        )
+
+
+def test_a_missed_deadline_is_not_the_drills_own_delay() -> None:
+    facts = pair({"total": np.ones((100, 2))}, {"total": np.full((100, 2), INF)})
+    for own in (late(facts, TEN, TEN), facts):
+        for bound in ({"margin": 1.0}, {"limit": 1.0}):
+            (found,) = judge([gate("total_p95", **bound)], own, ALPHA, 200)
+            assert found.status == "fail"
+
+
+@pytest.mark.parametrize(
+    ("tokens", "own", "status"),
+    [(101, TEN, "fail"), (2, TEN, "open"), (101, 1.0, "open"), (NAN, TEN, "open")],
+)
+def test_a_time_per_token_is_off_by_its_share_of_the_delay(
+    tokens: float, own: float, status: str
+) -> None:
+    """20 ms per token: 2 ms more than allowed. 10 ms in 100 tokens is a tenth of a millisecond."""
+    facts = pair(
+        {"tpot": np.full((100, 2), 0.01), "output_tokens": np.full((100, 2), tokens)},
+        {"tpot": np.full((100, 2), 0.02), "output_tokens": np.full((100, 2), tokens)},
+    )
+    for bound in ({"margin": 0.008}, {"limit": 0.018}):
+        (found,) = judge([gate("tpot_p95", **bound)], late(facts, own, own), ALPHA, 200)
+        assert found.status == status
+
+
+def test_a_time_per_token_may_also_be_too_short() -> None:
+    """The first token was seen late, the last one in time."""
+    facts = pair(
+        {"tpot": np.full((100, 2), 0.01), "output_tokens": np.full((100, 2), 11.0)},
+        {"tpot": np.full((100, 2), 0.01), "output_tokens": np.full((100, 2), 11.0)},
+    )
+    found = [
+        judge([gate("tpot_p95", limit=limit)], late(facts, TEN, TEN), ALPHA, 200)[0].status
+        for limit in (0.0105, 0.0115)
+    ]
+    assert found == ["open", "pass"]
+
+
+def test_a_delay_leaves_gates_on_answers_alone() -> None:
+    facts = late(successes(480, lost=60), 9.0, 9.0)
+    assert statuses(judged(facts, gate("success", margin=0.04))) == ["fail"]
+    assert statuses(judged(facts, gate("success", margin=0.3))) == ["pass"]
+
+
+def test_a_failure_in_doubt_does_not_make_others_fail() -> None:
+    """Holm's step down: the waiting time would have left its share to the next; it may not."""
+    facts, success = barely_failing(), gate("success", margin=0.04)
+    slow = replace(
+        facts,
+        candidate=arm("new", {**facts.candidate.columns, "total": np.full((480, 2), 2.005)}),
+    )
+    total = gate("total_p95", margin=1)
+    assert statuses(judged(late(slow), success, total)) == ["fail", "fail"]
+    first, second = judged(late(slow, TEN, TEN), success, total)
+    assert (first.status, second.status) == ("open", "open")
+    assert "not settled" in first.reason
+    assert "cannot be resolved" in second.reason
+
+
+@pytest.mark.parametrize("replayed", ["old", "new", "both"])
+@pytest.mark.parametrize("measure", ["ttft_p50", "tpot_p95", "total_p99", "queued_p50"])
+def test_a_replayed_answer_keeps_a_latency_gate_open(replayed: str, measure: str) -> None:
+    """Also where it is missing on both arms, so that the pairs that are left could be compared."""
+    times = np.ones((480, 2))
+    times[:6] = NAN
+    cached = np.zeros((480, 2))
+    cached[:6] = 1
+    column = BY_NAME[measure].reads
+    whole, part = {column: np.ones((480, 2))}, {column: times, "replayed": cached}
+    old, new = (part if replayed in (name, "both") else whole for name in ("old", "new"))
+    (found,) = judged(pair(old, new), gate(measure, margin=9))
+    assert found.status == "open"
+    assert "12 answers came from a cache or a recording and are not timed" in found.reason
+    assert found.reason.startswith("candidate" if replayed == "new" else "incumbent")
+    assert found.reason.count("12 answers") == (2 if replayed == "both" else 1)
+
+
+@pytest.mark.parametrize(
+    "measure", ["own_delay_p50", "own_delay_p99", "answers_per_second", "output_tokens_per_second"]
+)
+@pytest.mark.parametrize("bound", [{"limit": 0.0}, {"limit": 1e9}, {"margin": 1e9}])
+def test_a_number_without_an_interval_never_passes_a_gate(
+    measure: str, bound: dict[str, float]
+) -> None:
+    facts = late(waits(1, 1))
+    facts = replace(facts, candidate=replace(facts.candidate, busy_answers=9, busy_seconds=9.0))
+    facts = replace(facts, incumbent=replace(facts.incumbent, busy_answers=9, busy_seconds=9.0))
+    assert statuses(judged(facts, gate(measure, **bound))) == ["open"]
 
 
 # --- A/A ----------------------------------------------------------------------------------------

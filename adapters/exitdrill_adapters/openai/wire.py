@@ -12,6 +12,7 @@ from exitdrill.backend import (
     Event,
     Finish,
     FinishReason,
+    MadeBy,
     Opaque,
     Operation,
     Reasoning,
@@ -273,7 +274,7 @@ def made_by(reply: Mapping[str, Any], cleaner: Cleaner, at: int) -> list[Event]:
     said = {name: value for name in _MADE_BY if isinstance(value := reply.get(name), str) and value}
     if not said:
         return []
-    return [Opaque(at, {name: cleaner.text(value, _MAX_NAME) for name, value in said.items()})]
+    return [MadeBy(at, {name: cleaner.text(value, _MAX_NAME) for name, value in said.items()})]
 
 
 def _word(value: Any) -> str | None:

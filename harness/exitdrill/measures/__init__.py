@@ -2,21 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from difflib import get_close_matches
 
-from exitdrill.measures import agreement, change, cost, latency, success
+from exitdrill.measures import (
+    agreement,
+    change,
+    cost,
+    fields,
+    language,
+    latency,
+    own_delay,
+    schema,
+    style,
+    success,
+    throughput,
+    tokens,
+    tools,
+    wording,
+)
 from exitdrill.measures.base import Measure
+from exitdrill.measures.registry import Registry
 from exitdrill.scenario import GateSpec
 
 MEASURES: tuple[Measure, ...] = (
     *success.MEASURES,
     *agreement.MEASURES,
+    *fields.MEASURES,
+    *schema.MEASURES,
+    *tools.MEASURES,
+    *wording.MEASURES,
+    *style.MEASURES,
+    *language.MEASURES,
     *latency.MEASURES,
+    *throughput.MEASURES,
+    *own_delay.MEASURES,
     *cost.MEASURES,
+    *tokens.MEASURES,
     *change.MEASURES,
 )
-BY_NAME: Mapping[str, Measure] = {measure.name: measure for measure in MEASURES}
+BY_NAME = Registry(MEASURES)
+"""All measures, those of installed packages among them."""
 
 
 def gate_problem(gate: GateSpec) -> str | None:
@@ -28,4 +53,9 @@ def gate_problem(gate: GateSpec) -> str | None:
         return f"there is no measure of this name; {hint}there are {', '.join(BY_NAME)}"
     if measure.section in {"cost", "change"} and gate.limit is None:
         return "a gate on cost or change is a cap: give it a limit, not a margin"
+    if measure.section == "latency" and measure.column is None:
+        return (
+            "no gate can be on it: it is one number of the whole drill, without an interval; "
+            "total_p95 or cost_per_1000 can have one"
+        )
     return None

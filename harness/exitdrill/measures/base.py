@@ -11,6 +11,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +20,7 @@ import numpy.typing as npt
 from exitdrill.backend import Reply
 from exitdrill.checkers import Checker
 from exitdrill.delay import Delays
+from exitdrill.measures.answers import Answer, answer_of
 from exitdrill.records import Trial
 from exitdrill.stats import Interval
 from exitdrill.workload import Case
@@ -46,6 +48,19 @@ class TrialView:
     def failed(self) -> bool:
         """Whether there is an error instead of an answer."""
         return self.trial.exchange.failure is not None
+
+    @cached_property
+    def said(self) -> Answer:
+        """The answer's text, read once for all measures."""
+        return answer_of(self.reply.text)
+
+    @cached_property
+    def wanted(self) -> Answer | None:
+        """The reference's text; None where there is no reference."""
+        if self.reference is None:
+            return None
+        same = self.reference.text == self.reply.text
+        return self.said if same else answer_of(self.reference.text)
 
 
 @dataclass(frozen=True)

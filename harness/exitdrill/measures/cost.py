@@ -1,7 +1,9 @@
 """Cost: from a price per token and the usage, or a price per hour and the measured throughput.
 
 It is what answers cost: a failure is no throughput, though its time is paid for; and what a failed
-attempt cost by the token is not known, so that it is left out, and counted in the row's note.
+attempt cost by the token is not known, so that it is left out, and counted in the row's note. An
+answer from a cache or a recording costs what it would have cost, by its usage; by the hour it says
+nothing.
 """
 
 from __future__ import annotations
@@ -10,10 +12,16 @@ from collections.abc import Callable
 
 import numpy as np
 
-from exitdrill.measures.base import NAN, ArmFacts, Measure, Pair, Row, TrialView, case_means
-from exitdrill.stats import mean_interval
+from exitdrill.measures import throughput
+from exitdrill.measures.base import NAN, ArmFacts, Measure, Pair, Row, TrialView
+from exitdrill.measures.success import success
+from exitdrill.measures.usage import REPLAYED, came_from_a_cache, replays
+from exitdrill.sentences import level
 
 SECONDS_PER_HOUR = 3600
+
+Money = Callable[[ArmFacts], float]
+Why = Callable[[ArmFacts], str | None]
 
 
 def money(view: TrialView) -> float:
@@ -22,139 +30,132 @@ def money(view: TrialView) -> float:
     return NAN if value is None else value
 
 
-def input_tokens(view: TrialView) -> float:
-    """Tokens of the request, as its backend counts them."""
-    return NAN if view.reply.input_tokens is None else view.reply.input_tokens
-
-
-def output_tokens(view: TrialView) -> float:
-    """Tokens of the answer, as its backend counts them."""
-    return NAN if view.reply.output_tokens is None else view.reply.output_tokens
-
-
-def cost_row(pair: Pair) -> Row:
-    """Money per 1,000 answered requests on both arms; a difference only within one currency."""
-    incumbent, candidate = per_thousand(pair.incumbent), per_thousand(pair.candidate)
-    ours, theirs = _currency(pair.incumbent), _currency(pair.candidate)
-    if candidate is None:
-        why = _unknown(pair.candidate)
-        return Row(incumbent=incumbent, note=f"not measured: {why}", unit=_unit(ours or theirs))
-    same = incumbent is not None and ours == theirs
-    return Row(
-        incumbent=incumbent if same else None,
-        candidate=candidate,
-        estimate=candidate - incumbent if same and incumbent is not None else None,
-        n=_counted(pair.candidate),
-        note=f"candidate: {_basis(pair.candidate)}; incumbent: {_basis(pair.incumbent)}",
-        unit=_unit(theirs),
-    )
-
-
-def per_thousand(arm: ArmFacts) -> float | None:
-    """Money per 1,000 answers, or None where it is not known, be it of a single one."""
-    if _unknown(arm) or arm.price is None:
-        return None
-    if _hourly(arm):
+def per_answer(arm: ArmFacts) -> float:
+    """Money per answer; meaningless where `not_known` says why."""
+    if hourly(arm):
         hours = arm.busy_seconds / SECONDS_PER_HOUR
-        return float(arm.price["per_hour"]) * hours / arm.busy_answers * 1000
-    return float(np.nanmean(arm.columns["money"])) * 1000
+        return float((arm.price or {})["per_hour"]) * hours / arm.busy_answers
+    return float(np.nanmean(arm.columns["money"]))
 
 
-def _unknown(arm: ArmFacts) -> str | None:
-    """Why an arm's cost is not known."""
+def per_right_answer(arm: ArmFacts) -> float:
+    """All that the answers cost, over the right ones."""
+    answers, right = _answers(arm), float(np.nansum(arm.columns["success"]))
+    return per_answer(arm) * answers / right
+
+
+def not_known(arm: ArmFacts) -> str | None:
+    """Why an arm's cost is not known, be it of a single answer."""
     if arm.price is None:
         return "the scenario gives no price"
-    answers = int(np.nansum(arm.columns["answered"]))
-    if not answers or (_hourly(arm) and not arm.busy_answers):
+    answers = _answers(arm)
+    if not answers or (hourly(arm) and not arm.busy_answers):
         return "there was no answer"
-    if _hourly(arm):
-        return None
+    if hourly(arm):
+        return throughput.not_known(arm)
     without = answers - _counted(arm)
     return f"{without} of {answers} answers came without usage" if without else None
 
 
-def _counted(arm: ArmFacts) -> int:
-    """How many answers the cost is made from."""
-    if _hourly(arm):
-        return int(np.nansum(arm.columns["answered"]))
-    return int((~np.isnan(arm.columns["money"])).sum())
+def _right_not_known(arm: ArmFacts) -> str | None:
+    answered, judged = arm.columns["answered"] == 1, arm.columns["success"]
+    unjudged, answers = int(np.isnan(judged[answered]).sum()), _answers(arm)
+    if why := not_known(arm):
+        return why
+    if unjudged:
+        return f"{unjudged} of {answers} answers could not be judged"
+    return None if np.nansum(judged) else "no answer was right"
 
 
-def _hourly(arm: ArmFacts) -> bool:
+def hourly(arm: ArmFacts) -> bool:
+    """Whether an arm is paid by the hour."""
     return arm.price is not None and arm.price.get("per_hour") is not None
 
 
-def tokens_row(column: str) -> Callable[[Pair], Row]:
-    """A row of the mean number of tokens. Tokenizers differ: it compares bills, not texts."""
+def currency(arm: ArmFacts) -> str | None:
+    """What an arm is paid in."""
+    return None if arm.price is None else str(arm.price["currency"])
+
+
+def _row(of: Money, why: Why, factor: int, things: str, formula: str) -> Callable[[Pair], Row]:
+    """A row of money per so many things; a difference only within one currency."""
+
+    def known(arm: ArmFacts) -> float | None:
+        return None if why(arm) else of(arm) * factor
 
     def row(pair: Pair) -> Row:
-        left, right = (case_means(arm.columns[column]) for arm in (pair.incumbent, pair.candidate))
-        both = ~np.isnan(left) & ~np.isnan(right)
-        n = int(both.sum())
-        if n == 0:
-            return Row(note="not measured: no usage was reported")
-        left, right = left[both], right[both]
+        incumbent, candidate = known(pair.incumbent), known(pair.candidate)
+        ours, theirs = currency(pair.incumbent), currency(pair.candidate)
+        if candidate is None:
+            unit = f"{ours or theirs or 'money'}/{things}"
+            return Row(incumbent=incumbent, note=f"not measured: {why(pair.candidate)}", unit=unit)
+        same = incumbent is not None and ours == theirs
+        ends = {"candidate": _basis(pair.candidate)}
+        ends["incumbent"] = why(pair.incumbent) or _basis(pair.incumbent)
         return Row(
-            incumbent=float(left.mean()),
-            candidate=float(right.mean()),
-            estimate=float((right - left).mean()),
-            interval=mean_interval(right - left, pair.confidence) if n > 1 else None,
-            n=n,
-            note="each as its own backend counts",
+            incumbent=incumbent if same else None,
+            candidate=candidate,
+            estimate=candidate - incumbent if same and incumbent is not None else None,
+            n=_counted(pair.candidate),
+            note="; ".join([*([formula] if formula else []), *map(": ".join, ends.items())]),
+            unit=f"{theirs}/{things}",
         )
 
     return row
 
 
+def _answers(arm: ArmFacts) -> int:
+    return int(np.nansum(arm.columns["answered"]))
+
+
+def _counted(arm: ArmFacts) -> int:
+    """How many answers the cost is made from."""
+    return _answers(arm) if hourly(arm) else int((~np.isnan(arm.columns["money"])).sum())
+
+
 def _basis(arm: ArmFacts) -> str:
-    if arm.price is None:
-        return "no price"
-    where = f"{arm.price['source']}, {arm.price['date']}"
-    if _hourly(arm):
-        rate = arm.busy_answers / arm.busy_seconds if arm.busy_seconds else 0.0
-        return (
-            f"{arm.price['per_hour']:g} {arm.price['currency']} per hour at the measured "
-            f"{rate:.3g} answers/s ({where})"
-        )
-    left_out = f"; {arm.unpriced} failed attempts whose cost is not known are left out"
-    return f"price per token ({where}){left_out if arm.unpriced else ''}"
+    price = arm.price or {}
+    where = f"{price['source']}, {price['date']}"
+    if hourly(arm):
+        rate = level("answers/s", throughput.answers_per_second(arm))
+        hour = level(f"{price['currency']} per hour", price["per_hour"])
+        return f"{hour} at the measured {rate} ({where})"
+    notes = [f"price per token ({where})"]
+    if arm.unpriced:
+        notes.append(f"{arm.unpriced} failed attempts whose cost is not known are left out")
+    if count := replays(arm):
+        notes.append(f"{came_from_a_cache(count)}, priced as if made now")
+    return "; ".join(notes)
 
 
-def _currency(arm: ArmFacts) -> str | None:
-    return None if arm.price is None else str(arm.price["currency"])
-
-
-def _unit(currency: str | None) -> str:
-    return f"{currency or 'money'}/1000 requests"
+def _measure(name: str, label: str, unit: str, row: Callable[[Pair], Row]) -> Measure:
+    needs = {**REPLAYED, "success": success}
+    return Measure(name, label, f"money/{unit}", "cost", "lower", row, money, "money", needs=needs)
 
 
 MEASURES = (
-    Measure(
+    _measure(
+        "cost_per_request",
+        "cost of a request",
+        "request",
+        _row(per_answer, not_known, 1, "request", ""),
+    ),
+    _measure(
         "cost_per_1000",
         "cost of 1,000 requests",
-        "money/1000 requests",
-        "cost",
-        "lower",
-        cost_row,
-        money,
-        "money",
+        "1000 requests",
+        _row(per_answer, not_known, 1000, "1000 requests", ""),
     ),
-    Measure(
-        "input_tokens",
-        "input tokens per request",
-        "tokens",
-        "cost",
-        "lower",
-        tokens_row("input_tokens"),
-        input_tokens,
-    ),
-    Measure(
-        "output_tokens",
-        "output tokens per request",
-        "tokens",
-        "cost",
-        "lower",
-        tokens_row("output_tokens"),
-        output_tokens,
+    _measure(
+        "cost_per_right_answer",
+        "cost of a right answer",
+        "right answer",
+        _row(
+            per_right_answer,
+            _right_not_known,
+            1,
+            "right answer",
+            "cost of all answers / right answers",
+        ),
     ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,10 +14,13 @@ import numpy as np
 from exitdrill.backend import Reply
 from exitdrill.checkers import Checker
 from exitdrill.journal import Busy, Journal
-from exitdrill.measures import MEASURES
-from exitdrill.measures.base import ArmFacts, Array, TrialView
+from exitdrill.measures import BY_NAME
+from exitdrill.measures.base import NAN, ArmFacts, Array, Column, TrialView
 from exitdrill.records import Trial
 from exitdrill.workload import Case
+
+MOST_MAKERS = 50
+"""A server that names another maker with every answer is not counted further."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +42,19 @@ class Facts:
         self._checkers = checkers
         self._incumbent: str = plan["incumbent"]
         self._repeats: int = plan["replay"]["repeats"]
-        shape = (journal.size, self._repeats)
+        # Several measures may read one column (p50 and p95): it is computed once.
+        self._columns = dict(BY_NAME.columns)
+        self.problems: dict[str, str] = {}
+        """Columns of installed measures that raised, with their first error."""
+        # What is never measured takes no memory: one NaN stands for the whole column.
+        nothing = np.broadcast_to(np.float64(np.nan), (journal.size, self._repeats))
         self.columns: dict[str, dict[str, Array]] = {
-            arm: {name: np.full(shape, np.nan) for name in _COLUMNS}
+            arm: dict.fromkeys(self._columns, nothing)
             for arm in [self._incumbent, *plan["candidates"]]
         }
         self._unpriced: Counter[str] = Counter()
+        self.makers: dict[str, Counter[str]] = {arm: Counter() for arm in self.columns}
+        """By arm: who made its answers, as the server tells, and how many."""
 
     def measure(self) -> Iterator[tuple[Case, list[Measured]]]:
         """Each case with its completed trials, measured; the columns are whole at the end."""
@@ -92,13 +103,31 @@ class Facts:
         return references.get(repeat)
 
     def _measure(self, view: TrialView) -> Measured:
-        values = {name: column(view) for name, column in _COLUMNS.items()}
+        values = {name: self._value(name, column, view) for name, column in self._columns.items()}
         trial = view.trial
+        columns = self.columns[trial.arm]
         for name, value in values.items():
-            self.columns[trial.arm][name][trial.position, trial.repeat] = value
+            if math.isnan(value):
+                continue
+            if not columns[name].flags.writeable:
+                columns[name] = np.full(columns[name].shape, np.nan)
+            columns[name][trial.position, trial.repeat] = value
         self._unpriced[trial.arm] += sum(each.unpriced for each in trial.exchange.attempts)
+        self._see_maker(view)
         return Measured(view, values)
 
+    def _see_maker(self, view: TrialView) -> None:
+        makers, names = self.makers[view.trial.arm], view.reply.made_by or {}
+        said = ", ".join(f"{name} {value}" for name, value in sorted(names.items()))
+        if said and (said in makers or len(makers) < MOST_MAKERS):
+            makers[said] += 1
 
-# Several measures may read one column (p50 and p95): it is computed once.
-_COLUMNS = {name: column for measure in MEASURES for name, column in measure.columns.items()}
+    def _value(self, name: str, column: Column, view: TrialView) -> float:
+        """A column's value. What a stranger's column raises must not cost the whole report."""
+        if name not in BY_NAME.installed:
+            return column(view)
+        try:
+            return float(column(view))
+        except Exception as error:
+            self.problems.setdefault(name, f"{name} raised {type(error).__name__}: {error}"[:300])
+            return NAN

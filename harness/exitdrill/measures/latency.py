@@ -1,6 +1,7 @@
 """Latency, from the scheduled send time: retries count, and a failure is a missed deadline.
 
-So is an answer without any content: nothing is not a fast answer.
+So is an answer without any content: nothing is not a fast answer. An answer that was not made now,
+but came from a cache or a recording, has no time at all.
 """
 
 from __future__ import annotations
@@ -8,66 +9,123 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 
 import numpy as np
 
-from exitdrill.measures.base import NAN, ArmFacts, Array, Measure, Pair, Row, TrialView, finite
+from exitdrill.measures.base import (
+    NAN,
+    ArmFacts,
+    Array,
+    Column,
+    Measure,
+    Pair,
+    Row,
+    TrialView,
+    finite,
+)
+from exitdrill.measures.usage import (
+    GENERATED,
+    REPLAYED,
+    not_timed,
+    token_source,
+)
 from exitdrill.stats import Interval, TooFewSamples, percentile, percentile_interval
 
 NANO = 1e-9
 AT_ONCE = 10e-6
 """Seconds per token: what came faster than this was not generated while we watched."""
+PERCENTILES = (0.5, 0.95, 0.99)
 
 
 def ttft(view: TrialView) -> float:
     """Seconds from the scheduled send to the first event with content."""
-    first = view.reply.first_at
-    if view.failed or first is None:
-        return math.inf
-    return (view.trial.exchange.sent_ns + first) * NANO
+    return _since_schedule(view, view.reply.first_at)
 
 
 def tpot(view: TrialView) -> float:
-    """Seconds per output token after the first; NaN below two, and where all came at once."""
+    """Seconds per output token after the first; NaN below two, and where all came at once.
+
+    Tokens are counted by the backend's own tokenizer, or else as reported.
+    """
     reply = view.reply
-    if view.failed or reply.first_at is None or reply.last_at is None:
+    if view.failed:
         return math.inf
-    if reply.output_tokens is None or reply.output_tokens < 2:
+    if reply.replayed is not None:
         return NAN
-    each = (reply.last_at - reply.first_at) * NANO / (reply.output_tokens - 1)
+    if reply.first_at is None or reply.last_at is None:
+        return math.inf
+    tokens = reply.recounted_output_tokens
+    if tokens is None:
+        tokens = reply.output_tokens
+    if tokens is None or tokens < 2:
+        return NAN
+    each = (reply.last_at - reply.first_at) * NANO / (tokens - 1)
     return NAN if each < AT_ONCE else each
 
 
 def total(view: TrialView) -> float:
     """Seconds from the scheduled send to the last event."""
     reply = view.reply
-    if view.failed or reply.first_at is None or reply.last_at is None:
-        return math.inf
-    return (view.trial.exchange.sent_ns + reply.last_at) * NANO
+    return _since_schedule(view, None if reply.first_at is None else reply.last_at)
 
 
 def queued(view: TrialView) -> float:
     """Seconds from the scheduled send to the start of work, where the backend knows it."""
     started = view.reply.started_at
-    return NAN if started is None else (view.trial.exchange.sent_ns + started) * NANO
+    if started is None or view.reply.replayed is not None:
+        return NAN
+    return (view.trial.exchange.sent_ns + started) * NANO
 
 
-def percentile_row(column: str, q: float, formula: str) -> Callable[[Pair], Row]:
+def _since_schedule(view: TrialView, at: int | None) -> float:
+    if view.failed:
+        return math.inf
+    if view.reply.replayed is not None:
+        return NAN
+    return math.inf if at is None else (view.trial.exchange.sent_ns + at) * NANO
+
+
+@dataclass(frozen=True)
+class Time:
+    """A time that is measured per trial; ``formula`` is printed beside it."""
+
+    column: str
+    label: str
+    function: Column
+    formula: str
+
+
+TIMES = (
+    Time("ttft", "time to first token", ttft, "first event with content − scheduled send"),
+    Time(
+        "tpot",
+        "time per output token",
+        tpot,
+        "(last event − first) / (output tokens − 1); not measured where all came at once",
+    ),
+    Time("total", "total time", total, "last event − scheduled send"),
+    Time("queued", "time in the queue", queued, "start of work − scheduled send, where known"),
+)
+
+
+def percentile_row(time: Time, q: float) -> Callable[[Pair], Row]:
     """A row of a percentile over all trials.
 
     Repeats of a case may be alike, so the intervals are as wide as those of so many cases. That of
     the difference takes the worst of both arms' order-statistic intervals, each at half the error,
     which is conservative; where an arm misses too many deadlines its end is infinite.
     """
+    column = time.column
 
     def row(pair: Pair) -> Row:
-        left, right = _samples(pair.incumbent, column), _samples(pair.candidate, column)
+        left, right = samples(pair.incumbent, column), samples(pair.candidate, column)
         if not len(left) or not len(right):
-            return _one_sided(left, right, q, formula)
+            return _one_sided(pair, time, q)
         incumbent, candidate = percentile(left, q), percentile(right, q)
         both = math.isfinite(incumbent) and math.isfinite(candidate)
         inner = 1 - (1 - pair.confidence) / 2
-        notes = [formula, *_missed(left, right, q)]
+        notes = [*_method(pair, time), *_missed(left, right, q), *not_timed(pair)]
         interval = own = None
         try:
             theirs = _interval(pair.candidate, column, q, inner)
@@ -90,15 +148,33 @@ def percentile_row(column: str, q: float, formula: str) -> Callable[[Pair], Row]
     return row
 
 
-def _one_sided(left: Array, right: Array, q: float, formula: str) -> Row:
+def samples(arm: ArmFacts, column: str) -> Array:
+    """All measured times of an arm; infinite ones are missed deadlines."""
+    values = arm.columns[column].ravel()
+    return values[~np.isnan(values)]
+
+
+def _one_sided(pair: Pair, time: Time, q: float) -> Row:
     """The row of a time that at most one of the arms has; nothing can be compared."""
-    incumbent, candidate = (
-        percentile(samples, q) if len(samples) else None for samples in (left, right)
-    )
+    left, right = (samples(arm, time.column) for arm in (pair.incumbent, pair.candidate))
+    incumbent, candidate = (percentile(each, q) if len(each) else None for each in (left, right))
     if incumbent is None and candidate is None:
-        return Row(note="not measured: no trial has this time")
-    note = "; ".join([formula, "one arm only", *_missed(left, right, q)])
-    return Row(incumbent, candidate, n=len(left) + len(right), note=note)
+        return Row(note="; ".join(["not measured: no trial has this time", *not_timed(pair)]))
+    notes = [*_method(pair, time), "one arm only", *_missed(left, right, q), *not_timed(pair)]
+    if candidate is None:
+        notes.insert(0, "not measured: no trial of the candidate has this time")
+    return Row(incumbent, candidate, n=len(left) + len(right), note="; ".join(notes))
+
+
+def _method(pair: Pair, time: Time) -> Iterator[str]:
+    """The formula, and whose tokens it is about."""
+    yield time.formula
+    if time.column != "tpot":
+        return
+    for who, arm in (("incumbent", pair.incumbent), ("candidate", pair.candidate)):
+        measured = np.isfinite(arm.columns["tpot"])
+        if measured.any():
+            yield f"{who}: {token_source(arm, measured)}"
 
 
 def _difference(theirs: Interval, ours: Interval) -> Interval | None:
@@ -108,50 +184,38 @@ def _difference(theirs: Interval, ours: Interval) -> Interval | None:
 
 
 def _missed(left: Array, right: Array, q: float) -> Iterator[str]:
-    for who, samples in (("incumbent", left), ("candidate", right)):
-        missed = int(np.isinf(samples).sum())
-        if missed > (1 - q) * len(samples):
-            yield f"{missed} of {len(samples)} of the {who} failed or came empty: a missed deadline"
-
-
-def _samples(arm: ArmFacts, column: str) -> Array:
-    values = arm.columns[column].ravel()
-    return values[~np.isnan(values)]
+    for who, times in (("incumbent", left), ("candidate", right)):
+        missed = int(np.isinf(times).sum())
+        if missed > (1 - q) * len(times):
+            yield f"{missed} of {len(times)} of the {who} failed or came empty: a missed deadline"
 
 
 def _interval(arm: ArmFacts, column: str, q: float, confidence: float) -> Interval:
     cases = int((~np.isnan(arm.columns[column])).any(axis=1).sum())
-    return percentile_interval(_samples(arm, column), q, confidence, independent=cases)
+    return percentile_interval(samples(arm, column), q, confidence, independent=cases)
 
 
 def _noise(arm: ArmFacts, column: str, q: float) -> float | None:
-    halves = [_samples(arm.repeat(number), column) for number in (0, 1)]
+    halves = [samples(arm.repeat(number), column) for number in (0, 1)]
     if not all(map(len, halves)):
         return None
     return finite(abs(percentile(halves[0], q) - percentile(halves[1], q)))
 
 
-def _measures() -> tuple[Measure, ...]:
-    made = []
-    for column, name, function, formula in (
-        ("ttft", "time to first token", ttft, "first event with content − scheduled send"),
-        (
-            "tpot",
-            "time per output token",
-            tpot,
-            "(last event − first) / (output tokens − 1); not measured where all came at once",
-        ),
-        ("total", "total time", total, "last event − scheduled send"),
-        ("queued", "time in the queue", queued, "start of work − scheduled send, where known"),
-    ):
-        for q in (0.5, 0.95):
-            label = f"{name}, p{q * 100:.0f}"
-            row = percentile_row(column, q, formula)
-            short = f"{column}_p{q * 100:.0f}"
-            made.append(
-                Measure(short, label, "s", "latency", "lower", row, function, column, strict=True)
-            )
-    return tuple(made)
+def _measure(time: Time, q: float) -> Measure:
+    short = f"p{q * 100:.0f}"
+    return Measure(
+        f"{time.column}_{short}",
+        f"{time.label}, {short}",
+        "s",
+        "latency",
+        "lower",
+        percentile_row(time, q),
+        time.function,
+        time.column,
+        strict=True,
+        needs={**REPLAYED, **GENERATED} if time.column == "tpot" else REPLAYED,
+    )
 
 
-MEASURES = _measures()
+MEASURES = tuple(_measure(time, q) for time in TIMES for q in PERCENTILES)

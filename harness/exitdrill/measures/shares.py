@@ -14,8 +14,10 @@ Noise = Callable[[Array], float | None]
 NOTHING = Row(note="not measured: no case could be judged on both arms")
 
 
-def share_row(column: str, noise: Noise | None = None) -> Callable[[Pair], Row]:
-    """A row of a column between 0 and 1 per trial, with Tango's interval.
+def share_row(
+    column: str, noise: Noise | None = None, note: str | None = None
+) -> Callable[[Pair], Row]:
+    """A row of a column between 0 and 1 per trial, with Tango's interval; ``note`` says more.
 
     The unit is the case: what its repeats gained and lost is averaged into the discordant counts.
     An average, or a value between 0 and 1, varies less than the 0 and 1 that Tango counts with,
@@ -26,10 +28,11 @@ def share_row(column: str, noise: Noise | None = None) -> Callable[[Pair], Row]:
         left, right = _paired(pair, column)
         n = len(left)
         if n == 0:
-            return NOTHING
+            return NOTHING if note is None else Row(note=f"{NOTHING.note}; {note}")
         gained = float(np.nansum(np.nanmean(np.clip(right - left, 0, None), axis=1)))
         lost = float(np.nansum(np.nanmean(np.clip(left - right, 0, None), axis=1)))
         candidate = float(case_means(right).mean())
+        said = f"Tango's interval; of {n} cases {lost:.4g} lost, {gained:.4g} gained"
         return Row(
             incumbent=float(case_means(left).mean()),
             candidate=candidate,
@@ -38,7 +41,7 @@ def share_row(column: str, noise: Noise | None = None) -> Callable[[Pair], Row]:
             own=proportion_interval(candidate * n, n, pair.confidence),
             n=n,
             noise=(noise or flips)(pair.incumbent.columns[column]),
-            note=f"Tango's interval; of {n} cases {lost:.4g} lost, {gained:.4g} gained",
+            note="; ".join([*([note] if note else []), said]),
         )
 
     return row

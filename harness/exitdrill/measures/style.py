@@ -1,0 +1,104 @@
+"""How an answer ends and what it is like: cut off, refused, empty, long.
+
+An error is no answer: it has none of these, and is counted elsewhere.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from exitdrill.backend import Opaque, Reply
+from exitdrill.measures.answers import Answer
+from exitdrill.measures.base import NAN, Column, Measure, Pair, Row, TrialView, case_means
+from exitdrill.measures.refusal import refused
+from exitdrill.measures.shares import NOTHING, flips, share_row
+from exitdrill.stats import mean_interval
+
+
+def is_empty(reply: Reply) -> bool:
+    """Whether an answer has neither text, nor tool calls, nor vectors."""
+    return not (reply.tool_calls or reply.vectors or reply.text.strip())
+
+
+def is_cut_off(reply: Reply) -> bool:
+    """Whether an answer ended at the limit of its length."""
+    return reply.finish == "length"
+
+
+def is_refusal(reply: Reply, said: Answer) -> bool:
+    """Whether an answer is a refusal, by the vendor's own word or by how it begins."""
+    if reply.finish == "content_filter" or reply.finish_raw == "refusal":
+        return True
+    if reply.tool_calls or not reply.text or said.json is not None:
+        return False
+    return refused(reply.text)
+
+
+def _refusal(view: TrialView) -> float:
+    if view.failed:
+        return NAN
+    said_so = not view.reply.text and any(
+        isinstance(event, Opaque) and bool(event.data.get("refusal"))
+        for event in view.trial.exchange.events
+    )
+    return float(said_so or is_refusal(view.reply, view.said))
+
+
+def _cut_off(view: TrialView) -> float:
+    return NAN if view.failed or view.reply.vectors else float(is_cut_off(view.reply))
+
+
+def _empty(view: TrialView) -> float:
+    return NAN if view.failed else float(is_empty(view.reply))
+
+
+def _characters(view: TrialView) -> float:
+    """Characters of the text; NaN where there is none."""
+    return NAN if view.failed or not view.reply.text else len(view.reply.text)
+
+
+def length_row(pair: Pair) -> Row:
+    """Mean characters per answer, over the cases that both arms answered in words."""
+    left, right = (case_means(arm.columns["length"]) for arm in (pair.incumbent, pair.candidate))
+    both = ~np.isnan(left) & ~np.isnan(right)
+    n = int(both.sum())
+    if n == 0:
+        return NOTHING
+    left, right = left[both], right[both]
+    return Row(
+        incumbent=float(left.mean()),
+        candidate=float(right.mean()),
+        estimate=float((right - left).mean()),
+        interval=mean_interval(right - left, pair.confidence) if n > 1 else None,
+        own=mean_interval(right, pair.confidence) if n > 1 else None,
+        n=n,
+        noise=flips(pair.incumbent.columns["length"]),
+        note="mean over cases, Student's interval",
+    )
+
+
+def _share(name: str, label: str, column: Column, note: str) -> Measure:
+    row = share_row(name, note=note)
+    return Measure(name, label, "share", "drift", "lower", row, column, things=label, strict=True)
+
+
+MEASURES = (
+    _share(
+        "refused",
+        "refusals",
+        _refusal,
+        "a heuristic: the vendor's word, or an opening phrase in one of ten languages",
+    ),
+    _share("truncated", "answers cut off", _cut_off, "those whose finish reason is length"),
+    _share("empty", "empty answers", _empty, "no text, no tool call, no vector"),
+    Measure(
+        "length",
+        "length of an answer",
+        "characters",
+        "drift",
+        "lower",
+        length_row,
+        _characters,
+        strict=True,
+    ),
+)
