@@ -2,7 +2,8 @@
 
     python bare_client.py URL REQUESTS.JSONL TIMES CONCURRENCY
 
-Asks every request of the file so many times, so many at once. It keeps and writes nothing.
+Asks every request of the file so many times, so many at once. It keeps nothing, and prints the
+seconds that the asking took.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -48,12 +50,14 @@ async def main(url: str, requests: str, times: str, concurrency: str) -> None:
     bodies = bodies_of(Path(requests)) * int(times)
     waiting = iter(bodies)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-        target = f"{url}/chat/completions"
+        target, began = f"{url}/chat/completions", time.monotonic()
         counts = await asyncio.gather(
             *(work(session, target, waiting) for _ in range(int(concurrency)))
         )
+        seconds = time.monotonic() - began
     if sum(counts) != len(bodies):
         sys.exit(f"{sum(counts)} of {len(bodies)} answered")
+    sys.stdout.write(f"{seconds}\n")
 
 
 if __name__ == "__main__":

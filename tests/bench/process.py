@@ -32,13 +32,17 @@ class BenchmarkError(Exception):
 
 @dataclass(frozen=True)
 class Ran:
-    """What a process took. ``began`` and ``ended`` are seconds since the epoch; ``peak`` bytes."""
+    """What a process took. ``began`` and ``ended`` are seconds since the epoch; ``peak`` bytes.
+
+    ``said`` is the end of what it wrote.
+    """
 
     wall: float
     cpu: float
     peak: int
     began: float
     ended: float
+    said: str = ""
 
 
 def run(
@@ -76,13 +80,13 @@ def run(
             timer.cancel()
         wall, ended = time.monotonic() - start, time.time()
         process.returncode = os.waitstatus_to_exitcode(status)
+        said.seek(0)
+        tail = said.read()[-2000:].decode(errors="replace").strip()
         if process.returncode not in codes:
-            said.seek(0)
-            tail = said.read()[-2000:].decode(errors="replace").strip()
             words = " ".join(map(str, command))
             raise BenchmarkError(f"{words}\nended with {process.returncode}:\n{tail}")
     unit = 1 if sys.platform == "darwin" else 1024
-    return Ran(wall, used.ru_utime + used.ru_stime, used.ru_maxrss * unit, began, ended)
+    return Ran(wall, used.ru_utime + used.ru_stime, used.ru_maxrss * unit, began, ended, tail)
 
 
 def alternate(

@@ -43,7 +43,10 @@ def rows(settings: Settings) -> Iterator[Row]:
         mine, theirs = process.alternate(settings.pairs or PAIRS, ours, reference)
         yield paired("wall time", _wall(mine), _wall(theirs), most=1.5)
         yield paired("CPU time", _cpu(mine), _cpu(theirs))
-        yield from _parts([parts(*each) for each in drilled[1:]])
+        spent = [parts(*each) for each in drilled[1:]]
+        asked = [float(each.said) for each in theirs]
+        yield paired("of it: asking", [each.asking for each in spent], asked)
+        yield from _parts(spent)
         yield _delay([out for _, out in drilled[1:]])
 
 
@@ -59,7 +62,6 @@ def _parts(runs: list[Parts]) -> Iterator[Row]:
     ideal = number(CASES * ASKED / CONCURRENCY * 0.05, "s")
     for what, values, beside in (
         ("of it: imports, checks, plan", [each.start for each in runs], ""),
-        ("of it: asking", [each.asking for each in runs], ideal),
         ("of it: asking, in passes", [each.passes for each in runs], ideal),
         ("of it: measuring", [each.measuring for each in runs], ""),
         ("of it: pages, and the end", [each.pages for each in runs], ""),

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from tests.harness.report_sample import description, report, shown_case
+from tests.harness.report_sample import (
+    ARMS,
+    description,
+    example,
+    group,
+    report,
+    shown_case,
+    times,
+    trial,
+    volume,
+)
 
 HOSTILE = (
     "</script><script>alert(1)</script>",
@@ -20,6 +31,7 @@ HOSTILE = (
     "nul \x00 esc \x1b[31m bell \x07 del \x7f c1 \x9b",
     "half \ud800 a character, and \ufffe\uffff none",
     "]]> <!-- --> &amp; &lt;",
+    "<!--<script> line\u2028separator ${7 * 7} <svg onload=alert(1)>",
 )
 
 
@@ -54,6 +66,10 @@ def hostile_report(strings: tuple[str, ...] = HOSTILE) -> dict[str, Any]:
         for section in ("drift", "latency", "cost", "change"):
             for row_ in candidate[section]:
                 row_ |= {"name": bad, "label": bad, "note": bad, "unit": bad}
+        candidate["changes"] = _changes(bad, strings)
+        candidate["distributions"] = [times(bad, bad, (1.0, 2.0), missed=9) | {"unit": bad}]
+        candidate["volume"] = volume() | {"currency": bad, "note": bad}
+        candidate["volume"]["break_even"]["text"] = bad
     cases = [
         shown_case(each, each, [each, {each: each}], {bad: each, "b": each}, each)
         for each in strings
@@ -64,3 +80,35 @@ def hostile_report(strings: tuple[str, ...] = HOSTILE) -> dict[str, Any]:
         case["answers"][1]["tool_calls"] = [{"name": bad, "arguments": bad}]
     data["selection"]["shown"] = cases
     return data
+
+
+def _changes(bad: str, strings: tuple[str, ...]) -> dict[str, Any]:
+    groups = [
+        group(bad, each, each, (5, 1.0, 1, 1), form=form)
+        | {"examples": example(bad, each, each)}
+        | {"values": [{"incumbent": each, "candidate": bad, "count": 2}]}
+        for form in (False, True)
+        for each in strings
+    ]
+    return {"compared": 9, "self_compared": 9, "groups": groups, "left_out": 0}
+
+
+def hostile_trials(strings: tuple[str, ...] = HOSTILE) -> Iterator[dict[str, Any]]:
+    """Lines of a cases.jsonl with the same in every place; the arms are the sample's."""
+    for each in strings:
+        for trial_ in (trial(0, arm) for arm in ARMS):
+            change = {"kind": each, "where": each, "form": False}
+            yield trial_ | {
+                "case": each,
+                "answer": f"{trial_['arm']} {each}",
+                "reasoning": each,
+                "tool_calls": [{"id": each, "name": each, "arguments": each}],
+                "finish": each,
+                "error": {"kind": each, "message": each} if trial_["arm"] == "gpu-host" else None,
+                "edits": [{"action": each, "path": each, "detail": each}],
+                "expected": {each: [each]},
+                "checker": each,
+                "prompt": each,
+                "tags": [each],
+                "changes": [change],
+            }

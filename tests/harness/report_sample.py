@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 from exitdrill.report import render
@@ -47,6 +48,48 @@ def gate(name: str, measure: str, unit: str, judged: str, figures: tuple[Any, ..
 
 def _nothing(name: str, unit: str, label: str, note: str) -> Any:
     return row(name, unit, label, (None, None, None, None, None, None), note)
+
+
+def group(kind: str, where: str | None, label: str, counts: tuple[Any, ...], **more: Any) -> Any:
+    """A group of changes; ``counts``: count, noise, lost, gained."""
+    keys = ("count", "noise", "lost", "gained")
+    common = {"kind": kind, "where": where, "label": label, "form": False}
+    return common | dict(zip(keys, counts, strict=True)) | {"examples": [], "values": []} | more
+
+
+def example(case: str, incumbent: str, candidate: str) -> list[dict[str, Any]]:
+    """The example of a group."""
+    return [{"case": case, "repeat": 0, "incumbent": incumbent, "candidate": candidate}]
+
+
+def _changes(*groups: Any) -> dict[str, Any]:
+    return {"compared": 800, "self_compared": 400, "groups": list(groups), "left_out": 4}
+
+
+def times(name: str, label: str, ends: tuple[float, float], missed: int = 0) -> dict[str, Any]:
+    """A distribution of times around two medians; of the candidate's, the last ones are missed."""
+    spread = [NormalDist().inv_cdf((q + 0.5) / 101) for q in range(101)]
+    ours, theirs = ([median * 1.35**z for z in spread] for median in ends)
+    answered: list[float | None] = [*theirs[: 101 - missed], *[None] * missed]
+    paired = [ends[1] - ends[0] + 0.2 * z * min(ends) for z in spread]
+    arms = {"incumbent": ours, "candidate": answered, "paired": paired}
+    return {"name": name, "label": label, "unit": "s", "n": 800, **arms}
+
+
+def volume() -> dict[str, Any]:
+    """A token price against a server by the hour."""
+    token = {"price": [0.8, 1.2], "utilisation": None}
+    hour = {"price": [0.9, 1.1], "utilisation": [0.3, 0.7]}
+    own = {"per_request": 0.0, "fixed_per_month": 730.0, "capacity_per_month": 900_000.0}
+    text = "mistral-local is cheaper from 384,000 requests a month on (at best from 288,000)"
+    return {
+        "currency": "EUR",
+        "note": "V* = fixed per month / price per request of the API.",
+        "incumbent": {"per_request": 0.0019, "fixed_per_month": 0.0, "capacity_per_month": None}
+        | {"band": token},
+        "candidate": own | {"band": hour},
+        "break_even": {"low": 288_000.0, "expected": 384_210.5, "high": 528_300.0, "text": text},
+    }
 
 
 def _ready() -> dict[str, Any]:
@@ -115,7 +158,50 @@ def _ready() -> dict[str, Any]:
         "change": [
             row("lines", "lines", "Lines changed", (None, 12, 12, None, None, None)),
             row("files", "files", "Files changed", (None, 2, 2, None, None, None)),
+            *(
+                row(f"{kind}_lines", "lines", f"{kind}: lines", (None, n, n, None, None, None))
+                for kind, n in (("configuration", 7), ("prompt", 0), ("code", 5), ("schema", 0))
+            ),
         ],
+        "changes": _changes(
+            group(
+                "field_changed",
+                "/category",
+                "another value of category",
+                (84, 3.0, 21, 9),
+                examples=example("ticket-0017", '"invoice"', '"billing"'),
+                values=[
+                    {"incumbent": '"invoice"', "candidate": '"billing"', "count": 51},
+                    {"incumbent": '"other"', "candidate": '"invoice"', "count": 12},
+                ],
+            ),
+            group(
+                "field_changed",
+                "/urgent",
+                "another value of urgent",
+                (31, 28.0, 4, 6),
+                examples=example("ticket-0003", "true", "false"),
+                values=[{"incumbent": "true", "candidate": "false", "count": 22}],
+            ),
+            group("field_missing", "/order", "order is missing", (12, 0.0, 11, 0)),
+            group("finish", None, "ended by length instead of stop", (3, None, 3, 0)),
+            group(
+                "white_space",
+                None,
+                "white space only",
+                (640, 0.0, 0, 0),
+                form=True,
+                examples=example("ticket-0001", '{"a":"invoice"}', '{"a": "invoice"}'),
+            ),
+            group("key_order", None, "order of keys", (55, 2.0, 0, 0), form=True),
+        ),
+        "distributions": [
+            times("ttft", "Time to first token", (0.412, 0.058)),
+            times("tpot", "Time per output token", (0.0206, 0.0161)),
+            times("total", "Whole answer", (1.31, 0.92)),
+        ],
+        "volume": volume(),
+        "delay": {"n": 2400, "p50": 0.0001, "p95": 0.0006, "p99": 0.0021},
         "edits": [
             {
                 "action": "rename",
@@ -181,6 +267,19 @@ def _not_ready() -> dict[str, Any]:
             )
         ],
         "change": [row("lines", "lines", "Lines changed", (None, 1310, 1310, None, None, None))],
+        "changes": _changes(
+            group(
+                "not_json",
+                None,
+                "no longer JSON",
+                (118, 0.0, 97, 0),
+                examples=example("ticket-0009", '{"category": "other"}', "Sure! It is an order."),
+            ),
+            group("refusal", None, "refused", (6, 0.0, 6, 0)),
+            group("code_fence", None, "in a code fence", (702, 0.0, 0, 0), form=True),
+        ),
+        "distributions": [times("total", "Whole answer", (1.31, 2.6), missed=6)],
+        "volume": None,
         "edits": [
             {
                 "action": "drop",
@@ -337,6 +436,7 @@ def report() -> dict[str, Any]:
             "completed_trials": 800,
             "answered_trials": 800,
             "success": 0.965,
+            "delay": {"n": 2400, "p50": 0.0001, "p95": 0.0007, "p99": 0.0019},
         },
         "candidates": [_ready(), _not_ready(), _inconclusive()],
         "verdict": {
@@ -373,37 +473,68 @@ def report() -> dict[str, Any]:
     }
 
 
-def trials() -> Iterator[dict[str, Any]]:
-    """Lines of a cases.jsonl."""
-    for number in range(20):
-        for arm in ("mistral-local", "vendor", "other-vendor", "gpu-host"):
-            failed = arm == "gpu-host" and number > 3
-            yield {
-                "case": f"ticket-{number:04}",
-                "arm": arm,
-                "repeat": 1,
-                "incumbent": arm == "vendor",
-                "status": "not_asked"
-                if failed and number > 4
-                else "failed"
-                if failed
-                else "answered",
-                "answer": None if failed else "{}",
-                "reasoning": None,
-                "tool_calls": [],
-                "finish": None if failed else "stop",
-                "error": {"kind": "crashed", "message": "out of memory"}
-                if failed and number == 4
-                else None,
-                "edits": [],
-                "attempts": 2 if number == 2 else 1,
-                "repeated": number == 3,
-                "expected": None,
-                "checker": "json",
-                "prompt": "…",
-                "tags": [],
-                "measures": {"success": 1.0, "ttft": None},
-            }
+ARMS = ("vendor", "mistral-local", "other-vendor", "gpu-host")
+_TICKETS = (
+    ("My invoice of last month was charged twice, please help today!", "invoice", True),
+    ("Where is my parcel? The number is 4411.", "parcel", False),
+    ("I cannot log in since the update, and my whole team waits.", "account", True),
+    ("Do you have this in blue?", "other", False),
+)
+
+
+def trials(count: int = 20) -> Iterator[dict[str, Any]]:
+    """Lines of a cases.jsonl: the first candidate changes every fifth, the second fences all."""
+    for number in range(count):
+        for arm in ARMS:
+            yield trial(number, arm)
+
+
+def trial(number: int, arm: str) -> dict[str, Any]:
+    """One line: what this arm did of this case."""
+    prompt, category, urgent = _TICKETS[number % len(_TICKETS)]
+    expected = {"category": category, "urgent": urgent}
+    said, changes = _said(number, arm, expected)
+    gone = arm == "gpu-host" and number > 3
+    seconds = {"vendor": 1.3, "mistral-local": 0.9, "other-vendor": 2.6, "gpu-host": 1.0}[arm]
+    return {
+        "case": f"ticket-{number:04}",
+        "arm": arm,
+        "repeat": 0,
+        "incumbent": arm == "vendor",
+        "status": "not_asked" if gone and number > 4 else "failed" if gone else "answered",
+        "answer": None if gone else said,
+        "reasoning": "It is about money." if number % 7 == 0 and not gone else None,
+        "tool_calls": [],
+        "finish": None if gone else "stop",
+        "error": {"kind": "crashed", "message": "out of memory"} if gone and number == 4 else None,
+        "edits": [{"action": "drop", "path": "/logit_bias", "detail": "not supported"}]
+        if arm == "other-vendor" and number % 3 == 0
+        else [],
+        "attempts": 2 if number == 2 else 1,
+        "repeated": number == 3,
+        "expected": expected,
+        "checker": "json",
+        "prompt": f"{prompt} ({number})",
+        "tags": [category, "urgent"] if urgent else [category],
+        "measures": {}
+        if gone
+        else {
+            "success": float(not any(not change["form"] for change in changes)),
+            "total": round(seconds * (1 + number % 5 / 10), 3),
+        },
+        "changes": changes,
+    }
+
+
+def _said(number: int, arm: str, expected: Any) -> tuple[str, list[dict[str, Any]]]:
+    text = json.dumps(expected)
+    if arm == "mistral-local" and number % 5 == 0:
+        other = json.dumps(expected | {"category": "billing"})
+        return other, [{"kind": "field_changed", "where": "/category", "form": False}]
+    if arm == "other-vendor":
+        fenced = f"```json\n{text}\n```"
+        return fenced, [{"kind": "code_fence", "where": None, "form": True}]
+    return text, []
 
 
 def write(folder: Path, data: Any = None, rows: Any = None) -> Path:

@@ -99,7 +99,10 @@ def objects(node: Any, place: str = "") -> list[tuple[str, dict[str, Any]]]:
     return found
 
 
-OPTIONAL = {"missed", "own_interval", "judged", "answered_trials", "completed_trials"}
+OPTIONAL = {
+    *("missed", "own_interval", "judged", "answered_trials", "completed_trials"),
+    *("changes", "distributions", "volume", "delay"),
+}
 """Keys that were added, and that a report.json may lack."""
 
 
@@ -404,6 +407,18 @@ Exit drill of support-tickets, 2026-11-12T09:15:00Z; 400 of 400 cases asked.
 | lines | ✓ pass | 12 | does not apply | ≤ 40 | does not apply | 12 of 40 lines |
 | tools | ✓ pass | does not apply | does not apply | must hold | does not apply | every feature in use is there |
 
+| what changed, in 800 pairs | pairs | own noise | example |
+|---|---|---|---|
+| another value of category | 84 (10.5 %); 21 lost, 9 gained | 3 | "invoice" → "billing" |
+| another value of urgent | 31 (3.9 %); 4 lost, 6 gained | 28 | true → false |
+| order is missing | 12 (1.5 %); 11 lost | 0 |  |
+| ended by length instead of stop | 3 (0.38 %); 3 lost | not known |  |
+| form: white space only | 640 (80.0 %) | 0 | {"a":"invoice"} → {"a": "invoice"} |
+
+Rarer changes, in report.html: 5.
+
+<details><summary>What was measured</summary>
+
 | measured | incumbent | candidate | difference | interval | own noise | n |
 |---|---|---|---|---|---|---|
 | Right answers | 96.5 % | 97.0 % | +0.5 points | −1.9 to +2.8 points | 0.4 points | 400 |
@@ -412,19 +427,19 @@ Exit drill of support-tickets, 2026-11-12T09:15:00Z; 400 of 400 cases asked.
 | Time to first token, p95 | 871 ms | 104 ms | −767 ms | −840 to −701 ms | 31 ms | 400 |
 | Time to first token, p50 | 412 ms | 58 ms | −354 ms | −371 to −339 ms | 6 ms | 400 |
 | Whole answer, p50 | 1.31 s | 0.92 s | −0.39 s | −0.44 to −0.35 s | 0.02 s | 400 |
-| Whole answer, p95 | 2.48 s | 1.77 s | −0.71 s | −0.90 to −0.50 s | 0.08 s | 400 |
 | Cost (EUR/1000 requests) | 1.90 | 0.41 | −1.49 | not measured | not measured | 400 |
 | Tokens per answer | 41.2 | 43.9 | +2.7 | +2.1 to +3.3 | 0.2 | 400 |
 | Lines changed | not measured | 12 | +12 | not measured | not measured | not measured |
 | Files changed | not measured | 2 | +2 | not measured | not measured | not measured |
+| configuration: lines | not measured | 7 | +7 | not measured | not measured | not measured |
 
-n counts cases for shares and tokens, and requests (one per case and repeat) for times and money; a time reads “missed” where too many requests failed or came empty.
-
-Rows left out here, and shown in report.html: 1.
+Rows left out here, and shown in report.html: 5.
 
 Edits to requests:
 
 - rename /max\\_tokens (400 times, allowed): max\\_completion\\_tokens here
+
+</details>
 
 ## other-vendor: ✗ not ready
 
@@ -439,18 +454,29 @@ Edits to requests:
 | unlike | ✗ fail | 14.7 % | 11.5 to 18.3 % | ≤ 10.0 % | 400 | 14.7 % of the answers are unlike |
 | lines | ✗ fail | 1,310 | does not apply | ≤ 40 | does not apply | 1,310 lines, 40 allowed |
 
-| measured | incumbent | candidate | difference | interval | own noise | n |
-|---|---|---|---|---|---|---|
-| Right answers | 96.5 % | 81.0 % | −15.5 points | −20.0 to −11.0 points | 0.4 points | 400 |
-| Time to first token, p95 | 0.87 s | 1.90 s | +1.03 s | +0.85 to +1.31 s | 0.031 s | 400 |
-| Cost (EUR/1000 requests) | not measured | not measured | not measured | not measured | not measured | not measured |
-| Lines changed | not measured | 1,310 | +1,310 | not measured | not measured | not measured |
+| what changed, in 800 pairs | pairs | own noise | example |
+|---|---|---|---|
+| no longer JSON | 118 (14.8 %); 97 lost | 0 | {"category": "other"} → Sure! It is an order. |
+| refused | 6 (0.75 %); 6 lost | 0 |  |
+| form: in a code fence | 702 (87.8 %) | 0 |  |
 
-n counts cases for shares and tokens, and requests (one per case and repeat) for times and money; a time reads “missed” where too many requests failed or came empty.
+Rarer changes, in report.html: 4.
 
 Edits to requests:
 
 - drop /logit\\_bias (17 times, not allowed): not supported
+
+<details><summary>What was measured</summary>
+
+| measured | incumbent | candidate | difference | interval | own noise | n |
+|---|---|---|---|---|---|---|
+| Right answers | 96.5 % | 81.0 % | −15.5 points | −20.0 to −11.0 points | 0.4 points | 400 |
+| Time to first token, p95 | 0.87 s | 1.90 s | +1.03 s | +0.85 to +1.31 s | 0.031 s | 400 |
+| Lines changed | not measured | 1,310 | +1,310 | not measured | not measured | not measured |
+
+Rows left out here, and shown in report.html: 1.
+
+</details>
 
 ## gpu-host: ? inconclusive
 
@@ -464,12 +490,15 @@ This arm was broken off: the server ended after 61 of 400 cases (out of memory)
 | success | ? open | −1.6 points | −10.2 to +5.8 points | ≥ −5.0 points | 61 | the margin lies inside the interval; about 310 more cases |
 | latency | ? open | not measured | not measured | ≤ +200 ms | 0 | not measured |
 
+<details><summary>What was measured</summary>
+
 | measured | incumbent | candidate | difference | interval | own noise | n |
 |---|---|---|---|---|---|---|
 | Right answers | 96.7 % | 95.1 % | −1.6 points | −10.2 to +5.8 points | not measured | 61 |
-| Time to first token, p95 | not measured | not measured | not measured | not measured | not measured | not measured |
 
-n counts cases for shares and tokens, and requests (one per case and repeat) for times and money; a time reads “missed” where too many requests failed or came empty.
+Rows left out here, and shown in report.html: 1.
+
+</details>
 
 ## Not tested
 
@@ -478,6 +507,8 @@ n counts cases for shares and tokens, and requests (one per case and repeat) for
 - Cost of staff and of idle hardware.
 
 Drill 20261112-091500-7c1e, plan 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef, exitdrill 0.1.0; 2,461 calls, tokens: 1,284,110, money: 1.90 EUR.
+
+n counts cases for shares and tokens, and requests (one per case and repeat) for times and money; a time reads “missed” where too many requests failed or came empty.
 
 A replay of recorded requests, not a cut-over in production; it certifies nothing. What it does not claim, and the answers side by side, are in report.html.
 """

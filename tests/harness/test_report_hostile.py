@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,8 +13,8 @@ from xml.etree import ElementTree as ET
 import pytest
 from markdown_it import MarkdownIt
 from tests.harness import report_sample as sample
-from tests.harness.report_hostile import HOSTILE, hostile_report
-from tests.harness.report_sample import rendered
+from tests.harness.report_hostile import HOSTILE, hostile_report, hostile_trials
+from tests.harness.report_sample import rendered, write
 
 from exitdrill.report import RENDERERS, render
 from exitdrill.report.text import LONGEST, visible
@@ -41,10 +43,20 @@ class Page(HTMLParser):
         self.text.append(data)
 
 
-def test_html_asks_nobody_and_runs_nothing(tmp_path: Path) -> None:
-    page = Page(rendered(tmp_path, "report.html", hostile_report()))
-    assert not {"script", "img", "iframe", "link", "object", "embed", "form"} & set(page.tags)
-    assert set(page.tags) == set(Page(rendered(tmp_path, "report.html")).tags) | {"br"}
+def hostile_page(tmp_path: Path) -> str:
+    """The page of a report and cases that are hostile throughout."""
+    write(tmp_path, hostile_report(), hostile_trials())
+    render(tmp_path)
+    return (tmp_path / "report.html").read_text()
+
+
+def test_html_asks_nobody_and_runs_only_its_own_script(tmp_path: Path) -> None:
+    text = hostile_page(tmp_path)
+    page = Page(text)
+    assert not {"img", "iframe", "link", "object", "embed", "form", "base"} & set(page.tags)
+    mild = Page(rendered(tmp_path, "report.html"))
+    optional = {"br", "details", "summary"}
+    assert set(page.tags) - optional == set(mild.tags) - optional
     assert {value for name, value in page.attributes if name == "http-equiv"} == {
         "Content-Security-Policy"
     }
@@ -55,6 +67,24 @@ def test_html_asks_nobody_and_runs_nothing(tmp_path: Path) -> None:
     css = next(text for text in page.text if ":root" in text)
     assert "url(" not in css
     assert "@import" not in css
+
+
+def test_scripts_are_one_of_ours_and_packed_data(tmp_path: Path) -> None:
+    text = hostile_page(tmp_path)
+    scripts = re.findall(r"<script([^>]*)>(.*?)</script>", text, re.S)
+    assert [attributes for attributes, _ in scripts] == [
+        ' class="block" type="application/octet-stream;base64"',
+        ' class="index" type="application/octet-stream;base64"',
+        "",
+    ]
+    assert all(re.fullmatch(r"[A-Za-z0-9+/]+=*", data) for _, data in scripts[:2])
+    for source in (scripts[-1][1], text.partition("<style>")[2].partition("</style>")[0]):
+        digest = base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in text.partition("Content-Security-Policy")[2][:400]
+        assert "<!--" not in source
+    policy = text.partition('Content-Security-Policy" content="')[2].partition('"')[0]
+    assert policy.startswith("default-src 'none'; ")
+    assert "unsafe" not in policy
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
@@ -76,7 +106,12 @@ def test_markdown_injection(tmp_path: Path) -> None:
     mild = structure(rendered(tmp_path, "report.md", hostile_report(("x",) * len(HOSTILE))))
     comment = rendered(tmp_path, "report.md", hostile_report())
     assert structure(comment) == mild
-    assert not {"html_inline", "html_block", "link_open", "image", "fence", "em_open"} & set(mild)
+    assert not {"html_inline", "link_open", "image", "fence", "em_open"} & set(mild)
+    folds = {kind for kind in mild if kind.startswith("html_block")}
+    assert folds == {
+        "html_block <details><summary>What was measured</summary>",
+        "html_block </details>",
+    }
     for reference in ("@octocat", "#12 ", "GH-12", ":tada:", "!3", "://", "www."):
         assert reference not in comment
 
@@ -85,7 +120,11 @@ def structure(comment: str) -> list[str]:
     """The kinds of a comment's tokens, in order."""
     tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(comment)
     inner = [child.type for token in tokens for child in token.children or []]
-    return [token.type for token in tokens] + [kind for kind in inner if kind != "text_special"]
+    blocks = [
+        f"html_block {token.content.strip()}" if token.type == "html_block" else token.type
+        for token in tokens
+    ]
+    return blocks + [kind for kind in inner if kind != "text_special"]
 
 
 def test_junit_of_hostile_text_is_xml(tmp_path: Path) -> None:

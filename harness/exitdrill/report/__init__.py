@@ -1,21 +1,23 @@
 """Reports: report.json and cases.jsonl in, files for people and for other programs out.
 
-A renderer is a function from `Document` to text. A new one is a module and a line in `RENDERERS`.
+A renderer writes a `Document` into a text file. A new one is a module and a line in `RENDERERS`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TextIO
 
-from exitdrill.errors import UsageError
+from exitdrill.errors import StorageFailed, UsageError
 from exitdrill.files import replacing
 from exitdrill.report import html, junit, markdown
 from exitdrill.report.document import SCHEMA_VERSION, Document, load, schema, validate
 
 __all__ = ["RENDERERS", "SCHEMA_VERSION", "Document", "load", "render", "schema", "validate"]
 
-RENDERERS: Mapping[str, Callable[[Document], str]] = {
+RENDERERS: Mapping[str, Callable[[Document, TextIO], None]] = {
     "report.html": html.render,
     "report.md": markdown.render,
     "junit.xml": junit.render,
@@ -27,14 +29,25 @@ def render(folder: Path) -> list[Path]:
     """Write every report of a drill's folder, and say which files they are.
 
     Raises `UsageError` where report.json or cases.jsonl cannot be used, `StorageFailed` where a
-    report cannot be written. Nothing is written before everything is rendered, and a file is
-    replaced whole or not at all.
+    report cannot be written. No file is replaced before all are rendered, and then whole or not
+    at all.
     """
     if not folder.is_dir():
         raise UsageError("no such folder", path=folder)
     document = load(folder)
-    texts = {folder / name: renderer(document) for name, renderer in RENDERERS.items()}
-    for path, text in texts.items():
-        with replacing(path) as file:
-            file.write(text)
-    return list(texts)
+    paths = [folder / name for name in RENDERERS]
+    with ExitStack() as drafts:
+        for path, renderer in zip(paths, RENDERERS.values(), strict=True):
+            file = drafts.enter_context(replacing(path))
+            _write(renderer, document, file, path)
+    return paths
+
+
+def _write(
+    renderer: Callable[[Document, TextIO], None], document: Document, file: TextIO, path: Path
+) -> None:
+    """Render into a draft. A disk that is full is named by the file that it has no room for."""
+    try:
+        renderer(document, file)
+    except OSError as error:
+        raise StorageFailed(f"{path} could not be written: {error.strerror}") from error

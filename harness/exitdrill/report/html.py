@@ -1,18 +1,21 @@
-"""report.html: one file that asks nothing of any network and runs nothing."""
+"""report.html: one file that asks nothing of any network and runs one script, known by its hash."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+import base64
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from markupsafe import Markup
 
-from exitdrill.report import plot, view
+from exitdrill.report import changed, described, plots, table, trials, view
 from exitdrill.report.document import Document
-from exitdrill.report.text import shorten
+from exitdrill.report.plots import changes, classes, latency, margins, noise, volume
 from exitdrill.report.units import NOT_MEASURED, quantity
 
 COLUMNS = {
@@ -33,29 +36,64 @@ TO_STATE = (
     "Who ran, observed and approved the drill, and how independent they are",
     "Date of the next review",
 )
+FIRST = 6
+"""Changes that are shown unfolded."""
+TOP = 3
+"""Changes of each candidate that stand beside the verdict."""
+ECHO = 30
+"""Characters from which a note that a row shares with the one above is not said again."""
+HERE = Path(__file__).parent
 
 
-def render(document: Document) -> str:
-    """The whole page."""
+def render(document: Document, file: TextIO) -> None:
+    """Write the whole page, piece by piece: the cases alone may take 25 MB."""
     data = document.data
+    cases = None if document.survey is None else table.table(document.survey, data)
     own = {
-        "candidates_shown": [_candidate(each) for each in data["candidates"]],
+        "panels": margins.panels(data),
+        "candidates_shown": [_candidate(each, data) for each in data["candidates"]],
         "summary": _summary(data),
+        "answered_by": described.comparison(data),
         "headline": view.headline(data),
         "tallies": document.tallies,
         "to_state": TO_STATE,
         "claims": view.CLAIMS,
         "what_n_counts": view.WHAT_N_COUNTS,
         "judged": data["verdict"].get("judged", []),
+        "flags": [(int(flag), *words) for flag, words in trials.WORDS.items()],
+        "script": _asset("report.js"),
+        "style": _asset("report.css"),
+        "script_hash": _hash("report.js"),
+        "style_hash": _hash("report.css"),
+        "blocks": _blocks(cases),
+        "table": cases,
     }
     # Keys may be added to report.json: ours win.
-    return _template().render({**data, **own})
+    for piece in _template().generate({**data, **own}):
+        file.write(piece)
+
+
+def _blocks(cases: table.Table | None) -> Iterator[Markup]:
+    """The packed cases; base64, so that there is nothing to escape."""
+    return (Markup(block) for block in (cases.blocks() if cases else ()))  # noqa: S704
+
+
+@cache
+def _asset(name: str) -> Markup:
+    """A file of our own that goes into the page as it is."""
+    return Markup((HERE / name).read_text(encoding="utf-8"))  # noqa: S704
+
+
+@cache
+def _hash(name: str) -> Markup:
+    digest = hashlib.sha256(_asset(name).encode()).digest()
+    return Markup(f"sha256-{base64.b64encode(digest).decode()}")  # noqa: S704
 
 
 @cache
 def _template() -> Template:
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader(HERE),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -68,28 +106,83 @@ def _template() -> Template:
         count=view.count,
         money=view.money,
         share=lambda number: quantity("share", [number]).value(number),
-        plain=_plain,
+        plain=described.plain,
         success=_success,
+        svg=plots.svg,
+        cut=view.cut,
+        why=lambda note: note.removeprefix(f"{NOT_MEASURED}: "),
         time=lambda text: text.replace("T", " ").removesuffix("Z").removesuffix("+00:00") + " UTC",
     )
     return environment.get_template("report.html.j2")
 
 
-def _candidate(raw: Mapping[str, Any]) -> dict[str, Any]:
-    gates = view.gates(raw)
+def _candidate(raw: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
+    incumbent = data["incumbent"]
+    parts = classes.parts(raw["change"])
+    drawn = parts.names if parts else frozenset()
     return {
         "raw": raw,
         "counts": view.gate_counts(raw),
-        "gates": [
-            (gate, plot.bar(each, gate)) for each, gate in zip(raw["gates"], gates, strict=True)
-        ],
-        "sections": [_section(key, raw) for key in view.SECTIONS],
+        "gates": view.gates(raw),
+        "sections": {key: _section(key, raw, drawn) for key in view.SECTIONS},
+        "changes": _changes(raw),
+        "noise": noise.groups(raw["drift"]),
+        "times": latency.times(raw, incumbent["name"]),
+        "delays": [text for arm in (incumbent, raw) if (text := view.delay(arm))],
+        "volume": _volume(raw, incumbent["name"]),
+        "parts": parts,
     }
 
 
-def _section(key: str, candidate: Mapping[str, Any]) -> dict[str, Any]:
-    """A table of rows, without the columns that nothing was measured for: those are named once."""
-    rows = [view.row(each) for each in candidate[key]]
+def _changes(raw: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What changed, with bars: content first, form apart."""
+    found = changed.changes(raw)
+    if found is None:
+        return None
+    groups = list(zip(found, raw["changes"]["groups"], strict=True))
+    content = _drawn([each for each in groups if not each[0].form])
+    form = _drawn([each for each in groups if each[0].form])
+    return {
+        "compared": view.count(raw["changes"]["compared"]),
+        "self_compared": view.count(raw["changes"]["self_compared"]),
+        "left_out": raw["changes"]["left_out"],
+        "top": (content or form)[:TOP],
+        "parts": [
+            (title, nothing, part[:FIRST], part[FIRST:])
+            for title, nothing, part in (
+                ("Content", "No answer changed in content.", content),
+                ("Form only", "No answer changed in form alone.", form),
+            )
+        ],
+    }
+
+
+def _drawn(
+    groups: Sequence[tuple[changed.Change, Mapping[str, Any]]],
+) -> list[tuple[changed.Change, plots.Drawing]]:
+    raws = [raw for _, raw in groups]
+    bars = changes.bars([raw["count"] for raw in raws], [raw["noise"] for raw in raws])
+    return [(change, bar) for (change, _), bar in zip(groups, bars, strict=True)]
+
+
+def _volume(raw: Mapping[str, Any], incumbent: str) -> dict[str, Any] | None:
+    found = raw.get("volume")
+    if found is None:
+        return None
+    return {
+        "drawing": volume.volume(found, (incumbent, raw["name"])),
+        "note": found["note"],
+        "text": (found["break_even"] or {}).get("text"),
+    }
+
+
+def _section(key: str, candidate: Mapping[str, Any], drawn: frozenset[str]) -> dict[str, Any]:
+    """A table of rows, but for those that are drawn with their figures.
+
+    Rows and columns without anything measured are named once.
+    """
+    everything = [view.row(each) for each in candidate[key] if each["name"] not in drawn]
+    rows = _without_echoes([row for row in everything if row.measured])
     empty = {
         column
         for column in COLUMNS
@@ -99,9 +192,19 @@ def _section(key: str, candidate: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "title": key.capitalize(),
         "rows": rows,
+        "unmeasured": [row for row in everything if not row.measured],
         "columns": shown,
         "left_out": [title for column, title in COLUMNS.items() if column in empty],
     }
+
+
+def _without_echoes(rows: Sequence[view.Row]) -> list[view.Row]:
+    """The same long note is said once."""
+    before = [None, *(row.note for row in rows)][: len(rows)]
+    return [
+        replace(row, note="as above") if row.note == note and len(row.note or "") > ECHO else row
+        for row, note in zip(rows, before, strict=True)
+    ]
 
 
 def _summary(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,13 +219,6 @@ def _summary(data: Mapping[str, Any]) -> dict[str, Any]:
             if gate.row and incumbent.get(name, NOT_MEASURED) == NOT_MEASURED:
                 incumbent[name] = gate.row.incumbent
     return {"columns": columns, "incumbent": incumbent, "candidates": found}
-
-
-def _plain(value: Any) -> str:
-    """Any JSON value as text: a string as it is, everything else as JSON."""
-    if isinstance(value, str):
-        return value
-    return shorten(json.dumps(value, ensure_ascii=False, indent=2))
 
 
 def _success(value: bool | float | None) -> str:

@@ -10,7 +10,7 @@ case ``answered`` is there, as an error, where an arm answered none of its reque
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TextIO
 from xml.etree import ElementTree as ET
 
 from exitdrill.report import view
@@ -20,8 +20,8 @@ FAILED = {"fail", "not_ready"}
 NO_RESULT = {"open", "inconclusive"}
 
 
-def render(document: Document) -> str:
-    """The whole file. Its text is already free of characters that XML cannot hold."""
+def render(document: Document, file: TextIO) -> None:
+    """Write the whole file. Its text is already free of characters that XML cannot hold."""
     data = document.data
     root = ET.Element("testsuites", name=f"exitdrill {data['drill']['scenario']}")
     for candidate in data["candidates"]:
@@ -29,7 +29,8 @@ def render(document: Document) -> str:
     for outcome in ("tests", "failures", "errors"):
         root.set(outcome, str(sum(int(suite.get(outcome, 0)) for suite in root)))
     ET.indent(root)
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
+    file.write('<?xml version="1.0" encoding="UTF-8"?>\n')
+    file.write(f"{ET.tostring(root, encoding='unicode')}\n")
 
 
 def _suite(candidate: Mapping[str, Any], data: Mapping[str, Any]) -> ET.Element:

@@ -1,21 +1,27 @@
-"""report.md: the verdict for a pull-request comment. Nothing in it is anyone's markup."""
+"""report.md: the verdict for a pull-request comment. Nothing in it is anyone's markup.
+
+What one has to see stands open: verdict, gates, what changed. The rest is folded.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TextIO
 
-from exitdrill.report import view
+from exitdrill.report import changed, view
 from exitdrill.report.document import Document
 from exitdrill.report.text import shorten
 
 HARD_CAP = 60_000
 """GitHub refuses a comment of more than 65,536 characters."""
 LONGEST_LINE = 400
-ROWS_PER_SECTION = 4
+ROWS_PER_SECTION = 3
 EDITS = 10
+CHANGES = 5
+LONGEST_EXAMPLE = 80
 SENTENCES = 20
+FOLD, UNFOLD = "<details>", "</details>"
 
 _MARKUP = str.maketrans(
     {
@@ -48,9 +54,9 @@ def item(value: str) -> str:
     return f"- {_BLOCK_START.sub(_ESCAPE, text(value))}"
 
 
-def render(document: Document) -> str:
-    """The whole comment."""
-    return _cap("\n".join(_lines(document.data)) + "\n")
+def render(document: Document, file: TextIO) -> None:
+    """Write the whole comment."""
+    file.write(_cap("\n".join(_lines(document.data)) + "\n"))
 
 
 def _lines(data: Mapping[str, Any]) -> Iterator[str]:
@@ -104,8 +110,11 @@ def _candidate(candidate: Mapping[str, Any]) -> Iterator[str]:
         yield ""
     yield from _sentences(candidate["verdict"]["reasons"], "No reason was recorded.")
     yield from _gates(candidate)
-    yield from _measured(candidate)
-    yield from _edits(candidate["edits"])
+    yield from _changes(candidate)
+    refused = [edit for edit in candidate["edits"] if not edit["allowed"]]
+    accepted = [edit for edit in candidate["edits"] if edit["allowed"]]
+    yield from _edits(refused)
+    yield from _folded("What was measured", [*_measured(candidate), *_edits(accepted)])
 
 
 def _gates(candidate: Mapping[str, Any]) -> Iterator[str]:
@@ -126,13 +135,55 @@ def _gates(candidate: Mapping[str, Any]) -> Iterator[str]:
         yield from _table(head, rows)
 
 
+def _changes(candidate: Mapping[str, Any]) -> Iterator[str]:
+    """The most frequent changes, those of content before those of form."""
+    found = changed.changes(candidate)
+    if found is None:
+        return
+    if not found:
+        yield "No answer changed."
+        yield ""
+        return
+    ordered = sorted(found, key=lambda change: change.form)
+    rows = [_change(change) for change in ordered[:CHANGES]]
+    pairs = view.count(candidate["changes"]["compared"])
+    yield from _table((f"what changed, in {pairs} pairs", "pairs", "own noise", "example"), rows)
+    left_out = len(found) - len(rows) + candidate["changes"]["left_out"]
+    if left_out:
+        yield f"Rarer changes, in report.html: {left_out:,}."
+        yield ""
+
+
+def _change(change: changed.Change) -> tuple[str, ...]:
+    form = "form: " if change.form else ""
+    count = f"{change.count} ({change.share})" if change.share else change.count
+    right = f"; {change.right}" if change.right else ""
+    example = ""
+    if change.examples:
+        ends = (change.examples[0][end] for end in ("incumbent", "candidate"))
+        example = " → ".join(text(view.cut(end, LONGEST_EXAMPLE)) or "(nothing)" for end in ends)
+    return f"{form}{text(change.label)}", f"{count}{right}", change.noise, example
+
+
+def _folded(title: str, lines: Sequence[str]) -> Iterator[str]:
+    """Lines that are read only by who unfolds them."""
+    if not lines:
+        return
+    yield f"{FOLD}<summary>{title}</summary>"
+    yield ""
+    yield from lines
+    yield UNFOLD
+    yield ""
+
+
 def _measured(candidate: Mapping[str, Any]) -> Iterator[str]:
     """The rows that gates judge, and the first of each section besides."""
     judged = {gate["measure"] for gate in candidate["gates"]}
     shown = []
     for section in view.SECTIONS:
         rows = sorted(candidate[section], key=lambda row: row["name"] not in judged)
-        shown += [view.row(row) for row in rows[:ROWS_PER_SECTION]]
+        measured = [row for row in map(view.row, rows) if row.measured]
+        shown += measured[:ROWS_PER_SECTION]
     if not shown:
         return
     rows_of_text = [
@@ -144,8 +195,6 @@ def _measured(candidate: Mapping[str, Any]) -> Iterator[str]:
     ]
     head = ("measured", "incumbent", "candidate", "difference", "interval", "own noise", "n")
     yield from _table(head, rows_of_text)
-    yield view.WHAT_N_COUNTS
-    yield ""
     left_out = sum(len(candidate[section]) for section in view.SECTIONS) - len(shown)
     if left_out:
         yield f"Rows left out here, and shown in report.html: {left_out:,}."
@@ -157,12 +206,10 @@ def _edits(edits: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         return
     yield "Edits to requests:"
     yield ""
-    # What was not allowed first: the list may be cut.
-    ordered = sorted(edits, key=lambda edit: edit["allowed"])
     lines = (
         f"{edit['action']} {edit['path']} ({view.count(edit['count'])} times, "
         f"{'allowed' if edit['allowed'] else 'not allowed'}): {edit['detail']}"
-        for edit in ordered
+        for edit in edits
     )
     yield from _sentences(list(lines), "", EDITS)
 
@@ -174,6 +221,8 @@ def _footer(data: Mapping[str, Any]) -> Iterator[str]:
         f"{text(drill['exitdrill_version'])}; {view.count(spend['calls'])} calls, "
         f"tokens: {view.count(spend['tokens'])}, money: {text(view.money(spend['money']))}."
     )
+    yield ""
+    yield view.WHAT_N_COUNTS
     yield ""
     yield (
         "A replay of recorded requests, not a cut-over in production; it certifies nothing. "
@@ -204,4 +253,6 @@ def _cap(whole: str) -> str:
     if len(whole) <= HARD_CAP:
         return whole
     kept = whole[: whole.rindex("\n", 0, HARD_CAP - 200) + 1]
+    if kept.count(FOLD) > kept.count(UNFOLD):
+        kept += f"{UNFOLD}\n"
     return f"{kept}\n**Cut here:** {len(whole) - len(kept):,} more characters; see report.html.\n"

@@ -12,6 +12,7 @@ from typing import Any
 from exitdrill.report.units import NOT_MEASURED, Quantity, quantity
 
 SECTIONS = ("drift", "latency", "cost", "change")
+NOT_KNOWN = "not known"
 DOES_NOT_APPLY = "does not apply"
 MISSED = "missed"
 """The cell of a deadline that too many requests missed."""
@@ -67,6 +68,12 @@ class Row:
     noise: str
     n: str
 
+    @property
+    def measured(self) -> bool:
+        """Whether there is any figure."""
+        figures = (self.incumbent, self.candidate, self.estimate, self.noise)
+        return any(figure != NOT_MEASURED for figure in figures)
+
 
 def row(raw: Mapping[str, Any]) -> Row:
     """A drift, latency, cost or change row as text."""
@@ -109,7 +116,7 @@ class Gate:
 
 def gate(raw: Mapping[str, Any], candidate: Mapping[str, Any]) -> Gate:
     """A gate of a candidate as text."""
-    judged = _raw_row(raw["measure"], candidate)
+    judged = raw_row(raw["measure"], candidate)
     written = _written_gate(raw, judged)
     return Gate(
         name=raw["name"],
@@ -164,7 +171,8 @@ def _gate_interval(raw: Mapping[str, Any], written: Quantity) -> str:
     return written.interval(raw["interval"])
 
 
-def _higher_is_better(raw: Mapping[str, Any]) -> bool:
+def higher_is_better(raw: Mapping[str, Any]) -> bool:
+    """On which side of its margin a gate passes."""
     return bool(raw["kind"] == "non_inferiority" or raw.get("better") == "higher")
 
 
@@ -172,7 +180,7 @@ def _margin(raw: Mapping[str, Any], written: Quantity) -> str:
     limit = threshold(raw)
     if limit is None:
         return "must hold" if raw["kind"] == "veto" else "none set"
-    sign = "≥" if _higher_is_better(raw) else "≤"
+    sign = "≥" if higher_is_better(raw) else "≤"
     text = written.difference(limit) if is_comparison(raw) else written.value(limit)
     return f"{sign} {text}"
 
@@ -215,7 +223,13 @@ def headline(data: Mapping[str, Any]) -> str:
     return f"This drill does not settle whether {incumbent} can be left."
 
 
-def _raw_row(name: str, candidate: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def cut(text: str, limit: int) -> str:
+    """The beginning of a text, for places that are narrow and say the whole elsewhere."""
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def raw_row(name: str, candidate: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The measured row of that name."""
     rows: Sequence[Mapping[str, Any]] = [each for key in SECTIONS for each in candidate[key]]
     return next((each for each in rows if each["name"] == name), None)
 
@@ -235,3 +249,14 @@ def _written_gate(raw: Mapping[str, Any], judged: Mapping[str, Any] | None) -> Q
 def _numbers(row: Mapping[str, Any]) -> list[float | None]:
     ends = (row[key] for key in ("incumbent", "candidate", "estimate", "noise"))
     return [*ends, *(row["interval"] or ())]
+
+
+def delay(arm: Mapping[str, Any]) -> str | None:
+    """How late the drill itself was while it asked an arm; None where that is not known."""
+    found = arm.get("delay")
+    if not found:
+        return None
+    names = ("p50", "p95", "p99")
+    written = quantity("s", [found[name] for name in names])
+    said = ", ".join(f"{name} {written.value(found[name])}" for name in names)
+    return f"{arm['name']}: {said}"
