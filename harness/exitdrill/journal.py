@@ -12,14 +12,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import re
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
+from exitdrill import strictjson
 from exitdrill.backend import Operation
 from exitdrill.delay import Delays
 from exitdrill.errors import JournalError, StorageFailed
@@ -50,7 +53,7 @@ SCHEMA = """
 CREATE TABLE inputs (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE cases (
     position INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, operation TEXT NOT NULL,
-    body TEXT NOT NULL, meta TEXT NOT NULL
+    body TEXT NOT NULL, meta TEXT NOT NULL, fingerprint BLOB NOT NULL
 );
 CREATE TABLE calls (
     id INTEGER PRIMARY KEY, arm TEXT NOT NULL, position INTEGER NOT NULL, repeat INTEGER NOT NULL,
@@ -151,12 +154,8 @@ class Journal:
         """Record the workload, or its first ``limit`` cases; at once, in one transaction."""
 
         def write(db: sqlite3.Connection) -> None:
-            rows = (
-                (n, case.id, case.request.operation, dump(case.request.body), dump(case.meta()))
-                for n, case in enumerate(workload)
-                if limit is None or n < limit
-            )
-            db.executemany("INSERT INTO cases VALUES (?, ?, ?, ?, ?)", rows)
+            rows = (_row(n, case) for n, case in enumerate(islice(workload, limit)))
+            db.executemany("INSERT INTO cases VALUES (?, ?, ?, ?, ?, ?)", rows)
 
         self._writer.now(write)
 
@@ -242,10 +241,15 @@ class Journal:
         """How many cases there are."""
         return int(self._one("SELECT count(*) FROM cases")[0])
 
+    def distinct_requests(self) -> int:
+        """How many of the cases' requests differ."""
+        return int(self._one("SELECT count(DISTINCT fingerprint) FROM cases")[0])
+
     def cases(self, first: int = 0, last: int | None = None) -> Iterator[tuple[int, Case]]:
         """Positions and cases from ``first`` up to but without ``last``, in order."""
         rows = self._rows(
-            "SELECT * FROM cases WHERE position >= ? AND position < ? ORDER BY position",
+            "SELECT position, id, operation, body, meta FROM cases"
+            " WHERE position >= ? AND position < ? ORDER BY position",
             (first, self.size if last is None else last),
         )
         for position, case_id, operation, body, meta in rows:
@@ -327,6 +331,13 @@ class Journal:
 def _busy(answers: int, nanoseconds: int, delays: str) -> Busy:
     counts = {int(bucket): int(count) for bucket, count in json.loads(delays).items()}
     return Busy(answers, nanoseconds / 1e9, Delays(counts))
+
+
+def _row(position: int, case: Case) -> tuple[Any, ...]:
+    request = case.request
+    same = strictjson.canonical([request.operation, dict(request.body)])
+    fingerprint = hashlib.sha256(same.encode()).digest()
+    return position, case.id, request.operation, dump(request.body), dump(case.meta()), fingerprint
 
 
 def _case(case_id: str, operation: Operation, body: str, meta: str) -> Case:

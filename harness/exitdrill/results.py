@@ -6,7 +6,6 @@ a selection of cases.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import re
@@ -33,7 +32,6 @@ from exitdrill.measures.volume import volume
 from exitdrill.records import Exchange
 from exitdrill.selection import Selection
 from exitdrill.verdict import Gate, Verdict, judge, overall, rates, unanswered, verdict_of
-from exitdrill.workload import Case
 
 SCHEMA_VERSION = 1
 MAKERS_SHOWN = 5
@@ -47,7 +45,6 @@ def write_results(journal: Journal, checkers: Mapping[str, Checker], folder: Pat
     facts = Facts(journal, plan, checkers)
     selection = Selection(plan["incumbent"])
     tally = Tally(plan["incumbent"], list(facts.columns), plan["replay"]["repeats"])
-    distinct: set[bytes] = set()
     edits: dict[str, Counter[tuple[str, str, str]]] = {arm: Counter() for arm in facts.columns}
     with replacing(folder / "cases.jsonl") as file:
         for case, trials in facts.measure():
@@ -57,10 +54,9 @@ def write_results(journal: Journal, checkers: Mapping[str, Checker], folder: Pat
             for each in trials:
                 edits[each.view.trial.arm].update(_edit_keys(each.view.trial.exchange))
             selection.see(case, trials, changes)
-            distinct.add(_fingerprint(case))
     report = _report(journal, plan, facts, edits, tally)
     report["selection"] = selection.rows(tally.count)
-    report["not_tested"] += _not_known(facts, journal.size, len(distinct))
+    report["not_tested"] += _not_known(facts, journal.size, journal.distinct_requests())
     with replacing(folder / "report.json") as file:
         json.dump(report, file, indent=1, allow_nan=False)
         file.write("\n")
@@ -273,11 +269,6 @@ def _not_known(facts: Facts, cases: int, distinct: int) -> Iterator[str]:
             f"{cases} cases, but only {distinct} distinct requests: the same request again is no "
             "independent case, so that intervals are narrower than they should be."
         )
-
-
-def _fingerprint(case: Case) -> bytes:
-    text = json.dumps([case.request.operation, case.request.body], sort_keys=True)
-    return hashlib.sha256(text.encode()).digest()
 
 
 # --- edits --------------------------------------------------------------------------------------

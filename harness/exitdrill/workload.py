@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from array import array
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -20,6 +21,7 @@ from exitdrill import strictjson
 from exitdrill.backend import Operation, Request
 from exitdrill.errors import WorkloadError
 
+NO_META = -1
 OPERATIONS: Mapping[str, Operation] = {
     "/v1/chat/completions": "chat",
     "/v1/completions": "completion",
@@ -141,29 +143,30 @@ class WorkloadFiles:
     size: int
     sha256: str
     default_checker: str | None = None
-    _meta_offsets: Mapping[str, int] = field(default_factory=dict, repr=False)
+    _meta_offsets: Sequence[int] = field(default=(), repr=False)
+    """Where the meta line of each request begins, in bytes; `NO_META` where it has none."""
 
     def __iter__(self) -> Iterator[Case]:
         if self.meta is None:
             yield from self._cases(lambda _: {})
             return
         with self.meta.open("rb") as file:
-            yield from self._cases(lambda case_id: self._meta_of(file, case_id))
+            yield from self._cases(lambda position: _meta_at(file, self._meta_offsets[position]))
 
-    def _cases(self, meta_of: Callable[[str], Mapping[str, Any]]) -> Iterator[Case]:
-        for _, row in _rows(self.requests):
-            meta = dict(meta_of(row["custom_id"]))
+    def _cases(self, meta_of: Callable[[int], Mapping[str, Any]]) -> Iterator[Case]:
+        for position, (_, row) in enumerate(_rows(self.requests)):
+            meta = dict(meta_of(position))
             if "expected" in meta and meta.get("checker") is None:
                 meta["checker"] = self.default_checker
             yield Case.of(row["custom_id"], OPERATIONS[row["url"]], row["body"], meta)
 
-    def _meta_of(self, file: BinaryIO, case_id: str) -> Mapping[str, Any]:
-        offset = self._meta_offsets.get(case_id)
-        if offset is None:
-            return {}
-        file.seek(offset)
-        row: Mapping[str, Any] = strictjson.loads(file.readline().decode())
-        return row
+
+def _meta_at(file: BinaryIO, offset: int) -> Mapping[str, Any]:
+    if offset == NO_META:
+        return {}
+    file.seek(offset)
+    row: Mapping[str, Any] = strictjson.loads(file.readline().decode())
+    return row
 
 
 def open_workload(
@@ -177,18 +180,18 @@ def open_workload(
     ``checkers`` are the names that a case may use. Raises `WorkloadError` with file, line and key
     for the first thing that is wrong.
     """
-    ids: set[str] = set()
+    ids: dict[str, int] = {}
     digest = hashlib.sha256()
     for line, row in _rows(requests, digest.update):
         _check_request(requests, line, row, ids)
-        ids.add(row["custom_id"])
+        ids[row["custom_id"]] = len(ids)
     if not ids:
         raise WorkloadError("the workload is empty: it needs at least one request", path=requests)
-    offsets: dict[str, int] = {}
+    offsets: Sequence[int] = ()
     if meta is not None:
         digest.update(b"\0meta\0")
         offsets = _check_meta(meta, ids, checkers, default_checker, digest.update)
-        if not offsets:
+        if all(offset == NO_META for offset in offsets):
             raise WorkloadError("is empty; leave the file out if nothing is expected", path=meta)
     if default_checker is not None:
         digest.update(b"\0checker\0" + default_checker.encode())
@@ -271,22 +274,22 @@ def _check_request(path: Path, line: int, row: Mapping[str, Any], ids: Collectio
 
 def _check_meta(
     path: Path,
-    ids: Collection[str],
+    ids: Mapping[str, int],
     checkers: Collection[str],
     default_checker: str | None,
     feed: Callable[[bytes], None],
-) -> dict[str, int]:
-    offsets: dict[str, int] = {}
+) -> Sequence[int]:
+    offsets = array("q", [NO_META]) * len(ids)
     for line, row, offset in _rows_with_offsets(path, feed):
         _check_keys(path, line, row, META_KEYS)
         _check_id(path, line, row)
         case_id = row["custom_id"]
         problem = _meta_problem(row, ids, checkers, default_checker)
-        if case_id in offsets:
+        if problem is None and offsets[ids[case_id]] != NO_META:
             problem = ("custom_id", f"{_short(case_id)} stands in an earlier line already")
         if problem:
             raise WorkloadError(problem[1], path=path, line=line, key=problem[0])
-        offsets[case_id] = offset
+        offsets[ids[case_id]] = offset
     return offsets
 
 

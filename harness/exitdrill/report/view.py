@@ -126,7 +126,7 @@ def gate(raw: Mapping[str, Any], candidate: Mapping[str, Any]) -> Gate:
         estimate=_gate_estimate(raw, judged, written),
         interval=_gate_interval(raw, written),
         margin=_margin(raw, written),
-        n=DOES_NOT_APPLY if raw["n"] is None and not is_comparison(raw) else count(raw["n"]),
+        n=count(raw["n"]) if raw["n"] or is_comparison(raw) else DOES_NOT_APPLY,
         reason=raw["reason"],
         row=None if judged is None else row(judged),
     )
