@@ -30,11 +30,12 @@ test-wheel:
 	cp adapters/README.md $(WHEEL)/run/adapters/ && cp harness/README.md $(WHEEL)/run/harness/
 	cd $(WHEEL)/run && ../venv/bin/python -m pytest
 
-# The report in reports/: the built-in drill's.
+# The report in reports/, the built-in drill's, and its picture for the README (needs Chromium).
 sample: $(STAMP)
 	rm -rf reports/sample
 	$(BIN)/exitdrill run support_triage --out reports/sample
 	cd reports/sample && rm -f cases.jsonl journal.sqlite* *.log
+	$(BIN)/python -m tests.harness.browser reports/sample/report.html reports/sample/report.png
 
 # Figures, not tests: tests/bench/README.md says what each means. BENCH="replay --write" is passed on.
 bench: $(STAMP)
