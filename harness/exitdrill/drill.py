@@ -144,7 +144,7 @@ def _execute(
         watcher.end()
     journal.put_inputs({"stopped": stopped, "ended": _now()})
     report = write_results(journal, drillable.checkers, folder)
-    render(folder)
+    render(folder, check=False)  # that we write what the schema says is for the tests to see
     return Result(folder, report)
 
 

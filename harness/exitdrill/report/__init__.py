@@ -25,16 +25,17 @@ RENDERERS: Mapping[str, Callable[[Document, TextIO], None]] = {
 """File name -> what writes it."""
 
 
-def render(folder: Path) -> list[Path]:
+def render(folder: Path, *, check: bool = True) -> list[Path]:
     """Write every report of a drill's folder, and say which files they are.
 
+    ``check`` is whether report.json is held against its schema first.
     Raises `UsageError` where report.json or cases.jsonl cannot be used, `StorageFailed` where a
     report cannot be written. No file is replaced before all are rendered, and then whole or not
     at all.
     """
     if not folder.is_dir():
         raise UsageError("no such folder", path=folder)
-    document = load(folder)
+    document = load(folder, check=check)
     paths = [folder / name for name in RENDERERS]
     with ExitStack() as drafts:
         for path, renderer in zip(paths, RENDERERS.values(), strict=True):

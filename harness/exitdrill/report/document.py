@@ -10,9 +10,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jsonschema import Draft202012Validator, ValidationError
-from jsonschema.exceptions import best_match
-
 from exitdrill.errors import UsageError
 from exitdrill.report.jsonfile import parse, read
 from exitdrill.report.survey import Survey, Tally, lines, survey_of
@@ -56,14 +53,16 @@ def schema() -> dict[str, Any]:
     return loaded
 
 
-def load(folder: Path) -> Document:
+def load(folder: Path, *, check: bool = True) -> Document:
     """The results in a drill's folder.
 
-    Raises `UsageError` where they are missing, damaged, or of a newer exitdrill.
+    ``check`` may be left out for what this process has just written. Raises `UsageError` where
+    they are missing, damaged, or of a newer exitdrill.
     """
     path = folder / REPORT
     data = parse(read(path), path, None)
-    validate(data, path)
+    if check:
+        validate(data, path)
     cases = folder / CASES
     survey = survey_of(cases) if cases.exists() else None
     return Document(folder, clean(data), survey)
@@ -71,11 +70,14 @@ def load(folder: Path) -> Document:
 
 def validate(data: Any, path: Path | None = None) -> None:
     """Check a report against the schema. Raises `UsageError` with the place of a mistake."""
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import best_match
+
     _refuse_newer(data, path)
     error = best_match(Draft202012Validator(schema()).iter_errors(data))
     if error is not None:
         raise UsageError(
-            _explain(error), path=path, key=error.json_path.removeprefix("$").lstrip(".")
+            _explain(error.message), path=path, key=error.json_path.removeprefix("$").lstrip(".")
         )
 
 
@@ -90,6 +92,6 @@ def _refuse_newer(data: Any, path: Path | None) -> None:
         )
 
 
-def _explain(error: ValidationError) -> str:
-    # The message repeats the offending value, which may be anything, of any length.
-    return visible(shorten(error.message, 300))
+def _explain(message: str) -> str:
+    # It repeats the offending value, which may be anything, of any length.
+    return visible(shorten(message, 300))
