@@ -69,7 +69,8 @@ def _outcome(measured: Measured | None, changes: Sequence[Change]) -> Json:
         "repeated": measured.view.trial.repeated,
         "measures": {name: finite(value) for name, value in measured.values.items()},
         "changes": [
-            {"kind": each.kind, "where": each.where, "form": each.form} for each in changes
+            {"kind": each.kind, "where": each.where, "label": each.label, "form": each.form}
+            for each in changes
         ],
     }
 
