@@ -36,6 +36,7 @@ def price(**how: Any) -> Json:
 
 PER_TOKEN = price(input_per_million=1, output_per_million=1)
 PER_HOUR = price(per_hour=3.6)
+ALWAYS_BUSY = price(per_hour=3.6, utilisation=[1, 1])
 
 
 def api(money: float, **more: Any) -> ArmFacts:
@@ -57,7 +58,7 @@ def own(rate: float, **more: Any) -> ArmFacts:
 def test_a_request_a_thousand_and_a_right_answer() -> None:
     """0.002 each by the token; 3.60 an hour at two a second are 0.0005; half of them are right."""
     half = {"columns": {"success": np.array([[1.0, 0]] * 4)}}
-    facts = Pair(api(0.002, **half), own(2.0, **half), 0.9)
+    facts = Pair(api(0.002, **half), own(2.0, price=ALWAYS_BUSY, **half), 0.9)
     for measure, ours, theirs, unit in (
         ("cost_per_request", 0.002, 0.0005, "EUR/request"),
         ("cost_per_1000", 2.0, 0.5, "EUR/1000 requests"),
@@ -71,12 +72,25 @@ def test_a_request_a_thousand_and_a_right_answer() -> None:
     assert "cost of all answers / right answers" in (row("cost_per_right_answer", facts).note or "")
 
 
+def test_a_server_that_waits_for_work_is_paid_all_the_same() -> None:
+    """The middle of 30 to 80 %; what the break-even reckons with, the cost per request does too."""
+    facts = Pair(api(0.002), own(2.0), 0.9)
+    found = row("cost_per_request", facts)
+    assert found.candidate == pytest.approx(3.6 / 3600 / 2 / 0.55)
+    assert "2 answers/s, 55 % of the time at work" in (found.note or "")
+    told = volume(facts)
+    assert told is not None
+    own_cost = told["candidate"]
+    full = own_cost["fixed_per_month"] / own_cost["capacity_per_month"]
+    assert found.candidate == pytest.approx(full)
+
+
 def test_errors_are_paid_by_the_right_answers() -> None:
     """Two of eight failed, and took their time; three of the six are right."""
     answered = np.array([[1.0, 1], [1, 1], [1, 1], [0, 0]])
     right = np.array([[1.0, 1], [1, 0], [0, 0], [0, 0]])
     columns = {"columns": {"answered": answered, "success": right}}
-    theirs = own(2.0, **columns, busy_answers=6)  # 6 in 4 s
+    theirs = own(2.0, price=ALWAYS_BUSY, **columns, busy_answers=6)  # 6 in 4 s
     found = row("cost_per_right_answer", Pair(api(0.002, **columns), theirs, 0.9))
     assert found.candidate == pytest.approx(3.6 / 3600 * 4 / 3)
     assert found.n == 6

@@ -181,7 +181,7 @@ def test_usage_and_money() -> None:
 
 PRICE = {"currency": "EUR", "date": "2026-11-01", "source": "a price list"}
 PER_TOKEN = PRICE | {"input_per_million": 2, "output_per_million": 10}
-PER_HOUR = PRICE | {"per_hour": 3.6}
+PER_HOUR = PRICE | {"per_hour": 3.6, "utilisation": [1, 1]}
 
 
 @pytest.mark.parametrize(

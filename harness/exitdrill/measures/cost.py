@@ -1,5 +1,9 @@
 """Cost: from a price per token and the usage, or a price per hour and the measured throughput.
 
+    per answer = price per hour / (3600 · answers/s · utilisation)
+
+A server runs all month and has work for a share of it: the middle of the price's ``utilisation``.
+
 It is what answers cost: a failure is no throughput, though its time is paid for; and what a failed
 attempt cost by the token is not known, so that it is left out, and counted in the row's note. An
 answer from a cache or a recording costs what it would have cost, by its usage; by the hour it says
@@ -16,6 +20,7 @@ from exitdrill.measures import throughput
 from exitdrill.measures.base import NAN, ArmFacts, Measure, Pair, Row, TrialView
 from exitdrill.measures.success import success
 from exitdrill.measures.usage import REPLAYED, came_from_a_cache, replays
+from exitdrill.scenario import USUAL_UTILISATION
 from exitdrill.sentences import level
 
 SECONDS_PER_HOUR = 3600
@@ -33,7 +38,7 @@ def money(view: TrialView) -> float:
 def per_answer(arm: ArmFacts) -> float:
     """Money per answer; meaningless where `not_known` says why."""
     if hourly(arm):
-        hours = arm.busy_seconds / SECONDS_PER_HOUR
+        hours = arm.busy_seconds / SECONDS_PER_HOUR / (sum(utilisation(arm)) / 2)
         return float((arm.price or {})["per_hour"]) * hours / arm.busy_answers
     return float(np.nanmean(arm.columns["money"]))
 
@@ -70,6 +75,12 @@ def _right_not_known(arm: ArmFacts) -> str | None:
 def hourly(arm: ArmFacts) -> bool:
     """Whether an arm is paid by the hour."""
     return arm.price is not None and arm.price.get("per_hour") is not None
+
+
+def utilisation(arm: ArmFacts) -> tuple[float, float]:
+    """The share of a month in which a server has work, at the least and at the most."""
+    low, high = (arm.price or {}).get("utilisation") or USUAL_UTILISATION
+    return float(low), float(high)
 
 
 def currency(arm: ArmFacts) -> str | None:
@@ -119,7 +130,9 @@ def _basis(arm: ArmFacts) -> str:
     if hourly(arm):
         rate = level("answers/s", throughput.answers_per_second(arm))
         hour = level(f"{price['currency']} per hour", price["per_hour"])
-        return f"{hour} at the measured {rate} ({where})"
+        poor, good = utilisation(arm)
+        share = f"{(poor + good) / 2 * 100:.3g} % of the time at work"
+        return f"{hour} at the measured {rate}, {share} ({where})"
     notes = [f"price per token ({where})"]
     if arm.unpriced:
         notes.append(f"{arm.unpriced} failed attempts whose cost is not known are left out")

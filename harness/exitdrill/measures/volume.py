@@ -108,9 +108,8 @@ def _cost(arm: ArmFacts) -> _Cost | None:
         return None
     band = float(price.get("band", USUAL_BAND))
     if cost.hourly(arm):
-        low, high = price.get("utilisation") or USUAL_UTILISATION
         fixed = float(price["per_hour"]) * HOURS_PER_MONTH
-        return _Cost(arm.name, 0.0, fixed, _capacity(arm), band, (float(low), float(high)))
+        return _Cost(arm.name, 0.0, fixed, _capacity(arm), band, cost.utilisation(arm))
     if cost.not_known(arm):
         return None
     return _Cost(arm.name, cost.per_answer(arm), 0.0, None, band, None)
@@ -191,8 +190,9 @@ def _note(own: _Cost, api: _Cost, arm: ArmFacts, currency: str) -> str:
         f"fixed = {hour} per hour x {HOURS_PER_MONTH} h, for a server runs all month, whatever it "
         f"does; {capacity}. Expected: the prices as given, utilisation {(poor + good) / 2:.3g}; "
         f"low and high: the price of {own.name} off by {own.band * 100:.3g} %, that of {api.name} "
-        f"by {api.band * 100:.3g} %, utilisation {poor:.3g} to {good:.3g}. Staff, idle replicas, "
-        "storage and traffic are not in it."
+        f"by {api.band * 100:.3g} %, utilisation {poor:.3g} to {good:.3g} (a scenario that sets "
+        f"neither has {USUAL_BAND * 100:.3g} % and {' to '.join(map(str, USUAL_UTILISATION))}). "
+        "Staff, idle replicas, storage and traffic are not in it."
     )
 
 
