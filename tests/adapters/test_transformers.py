@@ -277,6 +277,7 @@ async def test_what_is_reported_is_what_the_tokenizer_counts(mistral: Transforme
 async def test_a_sequence_ends_at_its_end_token(chains: TransformersBackend) -> None:
     reply = await answer(chains, {"prompt": "<go:letters>"})
     assert (reply.text, reply.finish, reply.finish_raw) == ("abcdef", "stop", "eos")
+    assert reply.recounted_output_tokens == (reply.output_tokens or 0) - 1  # the end mark
     assert reply.output_tokens == 7
 
 

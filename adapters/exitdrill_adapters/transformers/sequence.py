@@ -73,6 +73,7 @@ class Sequence:
 
     def _finish(self, at: int, reason: FinishReason, raw: str) -> list[Event]:
         self.done = True
+        seen = self.output - (raw == "eos")  # an end mark is made, and not seen
         events: list[Event] = []
         if not self._scanner.stopped:
             rest = self._detokeniser.flush()
@@ -88,7 +89,7 @@ class Sequence:
         # Counted in tokens, not in texts: what is reported is what the tokenizer itself made.
         given = len(self.prompt.ids)
         events.append(Usage(at, given, self.output))
-        events.append(Usage(at, given, self.output, source="recounted"))
+        events.append(Usage(at, given, seen, source="recounted"))
         events.append(Finish(at, reason, raw))
         return events
 

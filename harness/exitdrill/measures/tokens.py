@@ -32,6 +32,7 @@ class _Side:
     used: str
     counted: str
     uncounted: str
+    method: str
 
     def row(self, column: str, nothing: str) -> Callable[[Pair], Row]:
         """A row of the mean over the cases that have the count on both arms."""
@@ -40,7 +41,11 @@ class _Side:
             left, right = (case_means(arm.columns[column]) for arm in _arms(pair).values())
             both = ~np.isnan(left) & ~np.isnan(right)
             n = int(both.sum())
-            notes = [f"{who}: {note}" for who, arm in _arms(pair).items() for note in self.of(arm)]
+            notes = [
+                f"{who}: {note}"
+                for who, arm in _arms(pair).items()
+                for note in self.of(arm, column)
+            ]
             if n == 0:
                 return _one_sided(left, right, nothing, notes)
             left, right = left[both], right[both]
@@ -50,16 +55,16 @@ class _Side:
                 estimate=float((right - left).mean()),
                 interval=mean_interval(right - left, pair.confidence) if n > 1 else None,
                 n=n,
-                note="; ".join(["each as its own backend counts", *notes]),
+                note="; ".join([_HOW if column == self.used else self.method, *notes]),
             )
 
         return row
 
-    def of(self, arm: ArmFacts) -> Iterator[str]:
+    def of(self, arm: ArmFacts, column: str) -> Iterator[str]:
         """Where an arm's count comes from, and whether it is what its own tokenizer says."""
         source = arm.columns["usage_reported"]
         n, reported = int((~np.isnan(source)).sum()), int(np.nansum(source))
-        if n:
+        if n and column == self.used:
             rest = "" if reported == n else ", the others counted by its own tokenizer"
             yield f"reported by the backend for {reported:,} of {n:,}{rest}"
         used, counted = arm.columns[self.used], arm.columns[self.counted]
@@ -111,8 +116,19 @@ _COLUMNS = {
     "counted_input_tokens": counted_input_tokens,
     "counted_output_tokens": counted_output_tokens,
 }
-_INPUT = _Side("input_tokens", "counted_input_tokens", "a chat template's own tokens are")
-_OUTPUT = _Side("output_tokens", "counted_output_tokens", "hidden reasoning and end marks are")
+_HOW = "each as its own backend counts"
+_INPUT = _Side(
+    "input_tokens",
+    "counted_input_tokens",
+    "a chat template's own tokens are",
+    "what a chat template adds is counted only where the model is in process",
+)
+_OUTPUT = _Side(
+    "output_tokens",
+    "counted_output_tokens",
+    "hidden reasoning and end marks are",
+    "what was seen to arrive, without end marks",
+)
 _NO_USAGE = "no usage was reported"
 _NO_COUNT = "no backend counted with a tokenizer of its own"
 
