@@ -83,6 +83,8 @@ def run(
     everything that was measured in the journal.
     """
     watcher = watcher or progress.Silent()
+    if limit is not None and limit < 1:
+        raise UsageError(f"a limit of {limit} cases leaves nothing to ask")
     if out is not None and resume is not None:
         raise UsageError("--out begins a drill and --resume continues one: give one of them")
     if resume is not None:

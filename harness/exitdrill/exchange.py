@@ -15,7 +15,7 @@ from tenacity.wait import wait_random_exponential
 from exitdrill.backend import Backend, Edit, Event, Finish, Prepared, Reply, Request, Timeouts, fold
 from exitdrill.budget import Budget, charge, charge_failed, is_free, reply_money, worst_case
 from exitdrill.errors import BackendError
-from exitdrill.journal import Journal
+from exitdrill.journal import Journal, PassUnderWay
 from exitdrill.records import Attempt, Exchange, Failure, Key, Spend, TrialState
 from exitdrill.scenario import BackendSpec
 
@@ -65,8 +65,7 @@ class Asker:
     async def ask(self, key: Key, request: Request, scheduled_ns: int | None = None) -> _Asked:
         """One exchange, counted from ``scheduled_ns`` on the monotonic clock.
 
-        Without it the exchange is due when it can be sent: what our own journal takes before that
-        is nobody's latency.
+        Without it the exchange is due now; the time that our own journal takes is taken off.
 
         Raises `BudgetSpent` before a call that could exceed the budget, and `StorageFailed`.
         """
@@ -104,13 +103,14 @@ class Asker:
             asked.error = error
 
     async def _attempt(self, asked: _Asked) -> None:
+        before = time.monotonic_ns()
         await self._settle(asked)
         self.budget.reserve(asked.most)
         asked.call = await self.journal.intend(asked.key, len(asked.attempts), asked.most)
         asked.error, asked.events, asked.reply, asked.spent = None, [], None, asked.most
         now = time.monotonic_ns()
-        if asked.scheduled_ns is None:
-            asked.scheduled_ns = now
+        due = before if asked.scheduled_ns is None else asked.scheduled_ns
+        asked.scheduled_ns = due + (now - before)  # what our own journal takes is nobody's latency
         asked.sent_ns = now - asked.scheduled_ns
         try:
             await collect(self.backend.stream(asked.prepared), self.timeouts, asked.events)
@@ -134,8 +134,10 @@ class Asker:
         """Charge an exchange that is not measured."""
         await self._settle(asked)
 
-    def complete(self, asked: _Asked) -> tuple[Exchange, asyncio.Future[None]]:
-        """Commit an exchange with its trial; the future is that of the commit.
+    def complete(
+        self, asked: _Asked, under_way: PassUnderWay | None = None
+    ) -> tuple[Exchange, asyncio.Future[None]]:
+        """Commit an exchange with its trial and its pass; the future is that of the commit.
 
         The next call need not wait for it: its intent is committed later, or together with this.
         """
@@ -145,7 +147,9 @@ class Asker:
             self.budget.settle(asked.most, asked.spent)
             settled = (asked.call, asked.spent)
         state: TrialState = "failed" if exchange.failure else "answered"
-        return exchange, self.journal.complete(asked.key, state, exchange, settled)
+        if under_way is not None:
+            under_way.answers += asked.answered
+        return exchange, self.journal.complete(asked.key, state, exchange, settled, under_way)
 
 
 @dataclass
@@ -163,6 +167,12 @@ class _Asked:
     call: int | None = None
     sent_ns: int = 0
     spent: Spend = field(default_factory=Spend)
+
+    @property
+    def answered(self) -> bool:
+        """Whether something came, and all of it: nothing is no answer, however quick."""
+        reply = self.reply
+        return self.error is None and reply is not None and reply.first_at is not None
 
     def exchange(self, spec: BackendSpec) -> Exchange:
         """The record of it."""

@@ -16,6 +16,7 @@ import hashlib
 import json
 import re
 import sqlite3
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -71,9 +72,10 @@ CREATE TABLE exchanges (
     PRIMARY KEY (position, arm, repeat, number)
 );
 CREATE TABLE passes (
-    block INTEGER NOT NULL, arm TEXT NOT NULL, repeat INTEGER NOT NULL,
-    answers INTEGER NOT NULL, busy_ns INTEGER NOT NULL, delays TEXT NOT NULL
-);
+    run INTEGER NOT NULL, block INTEGER NOT NULL, arm TEXT NOT NULL, repeat INTEGER NOT NULL,
+    answers INTEGER NOT NULL, busy_ns INTEGER NOT NULL, delays TEXT NOT NULL,
+    PRIMARY KEY (run, block, arm, repeat)
+) WITHOUT ROWID;
 """
 
 
@@ -90,6 +92,24 @@ class Busy:
         return Busy(self.answers + other.answers, self.seconds + other.seconds, delay)
 
 
+@dataclass
+class PassUnderWay:
+    """What an arm does in a pass: since when, by `time.monotonic_ns`, and how many answers came."""
+
+    block: int
+    arm: str
+    repeat: int
+    began_ns: int
+    answers: int = 0
+    delay: Delays = field(default_factory=Delays)
+
+    def columns(self) -> tuple[Any, ...]:
+        """Its record so far: whoever is killed leaves what was done, with the time that it took."""
+        busy = time.monotonic_ns() - self.began_ns
+        counts = json.dumps(self.delay.counts)
+        return self.block, self.arm, self.repeat, self.answers, busy, counts
+
+
 class Journal:
     """An open journal. `create` and `reopen` make one; `close` (or ``with``) ends it."""
 
@@ -98,6 +118,7 @@ class Journal:
         self._redact = Redactor()
         self._writer = Writer(path)
         self._reader = connect(path)
+        self._run = int(self._one("SELECT coalesce(max(run), 0) + 1 FROM passes")[0])
 
     @classmethod
     def create(cls, path: Path) -> Journal:
@@ -182,13 +203,20 @@ class Journal:
         await self._writer.soon(lambda db: db.execute(sql, row))
 
     def complete(
-        self, key: Key, state: TrialState, exchange: Exchange, settled: tuple[int, Spend] | None
+        self,
+        key: Key,
+        state: TrialState,
+        exchange: Exchange,
+        settled: tuple[int, Spend] | None,
+        under_way: PassUnderWay | None = None,
     ) -> asyncio.Future[None]:
-        """Record a trial with its exchange, and settle its last call, in one transaction.
+        """Record a trial with its exchange, settle its last call, and say how far its pass is, in
+        one transaction.
 
         Submitted at once: when a later write has been committed, so has this one.
         """
         columns = exchange_columns(exchange)
+        passed = None if under_way is None else (self._run, *under_way.columns())
         row = (*key, 0, *(self._redact(c) if isinstance(c, str) else c for c in columns))
 
         def write(db: sqlite3.Connection) -> None:
@@ -202,6 +230,8 @@ class Journal:
             db.execute(
                 "INSERT OR REPLACE INTO exchanges VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row
             )
+            if passed:
+                db.execute("INSERT OR REPLACE INTO passes VALUES (?, ?, ?, ?, ?, ?, ?)", passed)
 
         return self._writer.soon(write)
 
@@ -210,14 +240,6 @@ class Journal:
         sql = "UPDATE trials SET state = 'tripped' WHERE position = ? AND arm = ? AND repeat = ?"
         rows = list(keys)
         await self._writer.soon(lambda db: db.executemany(sql, rows))
-
-    async def put_pass(self, block: int, arm: str, repeat: int, busy: Busy) -> None:
-        """Record what an arm did in a pass."""
-        counts = json.dumps(busy.delay.counts)
-        row = (block, arm, repeat, busy.answers, int(busy.seconds * 1e9), counts)
-        await self._writer.soon(
-            lambda db: db.execute("INSERT INTO passes VALUES (?, ?, ?, ?, ?, ?)", row)
-        )
 
     def lose_intents(self) -> int:
         """After a crash: mark the calls that were under way as lost; they stay charged."""

@@ -20,6 +20,7 @@ from exitdrill.budget import worst_case
 from exitdrill.drillable import Drillable
 from exitdrill.errors import JournalError
 from exitdrill.files import replacing
+from exitdrill.measures import BY_NAME
 from exitdrill.records import Spend
 from exitdrill.scenario import BackendSpec, Scenario
 
@@ -140,11 +141,23 @@ def warnings(drillable: Drillable, plan: Plan) -> list[str]:
         found.append(f"{unjudged} of {asked} cases name no checker, so nobody can say who is right")
     if not drillable.scenario.gates:
         found.append("there are no gates, so the verdict will be inconclusive")
+    found += _never_passed(drillable.scenario)
     budget = drillable.scenario.budget
     calls = plan.document["calls"]
     if budget is not None and budget.requests is not None and budget.requests < calls:
         found.append(f"the budget of {budget.requests} requests ends before the {calls} calls do")
     return found
+
+
+def _never_passed(scenario: Scenario) -> Iterator[str]:
+    """Gates that no answer can let pass, because the scenario lacks what they are about."""
+    for gate in scenario.gates:
+        section = BY_NAME[gate.measure].section
+        for name in scenario.candidates:
+            if section == "change" and name not in scenario.swap:
+                yield f"the gate {gate.title!r} cannot pass: there is no [swap.{name}]"
+            if gate.measure.startswith("cost_") and scenario.backends[name].price is None:
+                yield f"the gate {gate.title!r} cannot pass: backends.{name} has no price"
 
 
 def check_same(plan: Plan, recorded: Mapping[str, Any]) -> None:

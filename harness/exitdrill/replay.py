@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 
 from exitdrill.backend import Backend
 from exitdrill.budget import Budget
-from exitdrill.delay import Delays, watching
+from exitdrill.delay import watching
 from exitdrill.errors import BudgetSpent, DrillStopped, ErrorKind
 from exitdrill.exchange import Asker
-from exitdrill.journal import Busy, Journal
+from exitdrill.journal import Journal, PassUnderWay
 from exitdrill.plan import Pass, Plan
 from exitdrill.progress import Watcher
 from exitdrill.records import Exchange, Failure, Key
@@ -82,8 +82,7 @@ class Replay:
         self._warm: set[str] = set()
         self._over = asyncio.Event()
         """Set when the pass under way shall ask nothing more."""
-        self._answers = 0
-        """How many answers the pass under way has brought."""
+        self._under_way: PassUnderWay | None = None
         self._commits: list[asyncio.Future[None]] = []
         """What the pass under way has completed, as far as it may not be written yet."""
         self._askers = {
@@ -124,16 +123,13 @@ class Replay:
             return
         await self._warm_up(arm)
         self._over = asyncio.Event()
-        self._answers, delay = 0, Delays()
+        self._under_way = PassUnderWay(turn.block, arm.name, turn.repeat, time.monotonic_ns())
         run = self._open if self._open_loop else self._closed
-        before = time.monotonic()
         try:
-            async with watching(delay):
+            async with watching(self._under_way.delay):
                 await run(arm, turn, cases)
         finally:
             await self._committed()
-        busy = Busy(self._answers, time.monotonic() - before, delay)
-        await self._journal.put_pass(turn.block, arm.name, turn.repeat, busy)
 
     async def _committed(self) -> None:
         """Wait until all that this pass has completed is written."""
@@ -194,9 +190,8 @@ class Replay:
         except Exception as error:  # a defect of an adapter, somebody's or ours: say where
             error.add_note(f"in arm {arm.name!r} ({arm.spec.adapter_name}), case {case.id!r}")
             raise
-        exchange, committed = asker.complete(asked)
+        exchange, committed = asker.complete(asked, self._under_way)
         self._commits.append(committed)
-        self._answers += exchange.failure is None
         await self._judge(arm, key, exchange)
         self._watcher.done(arm.name, exchange.failure is not None, self._budget.spent)
 

@@ -261,8 +261,8 @@ def _not_known(facts: Facts, cases: int, distinct: int) -> Iterator[str]:
     judged = int(np.count_nonzero(known))
     if judged < cases:
         yield (
-            f"Success is known for {judged} of {cases} cases: of the others no answer is expected, "
-            "or none could be judged."
+            f"Success is known for {judged} of {cases} cases: the others were not answered, or no "
+            "answer is expected, or none could be judged."
         )
     if distinct < cases:
         yield (

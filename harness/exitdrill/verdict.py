@@ -408,9 +408,12 @@ def _blunt(test: _Test, noise: Row) -> str | None:
     if half <= test.margin:
         return None
     unit = test.measure.unit
+    known, margin = amount(unit, half), amount(unit, test.margin)
+    more = "more than " if known == margin else ""  # by less than is shown
     return (
-        f"the incumbent is known only to ±{amount(unit, half)} against itself, and the margin is "
-        f"{amount(unit, test.margin)}: the instrument is too blunt"
+        f"with {noise.n} {'case' if noise.n == 1 else 'cases'} the incumbent is known only to "
+        f"{more}±{known} against itself, and the margin is {margin}: the instrument is too blunt; "
+        "more cases, or a wider margin, are needed"
     )
 
 

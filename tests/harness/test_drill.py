@@ -14,7 +14,7 @@ from tests.harness.drills import Log, Say, case_lines, failing, in_turn, right, 
 
 from exitdrill.backend import Adapter, BackendConfig, Description, Event, Prepared, Request
 from exitdrill.drill import Result, run
-from exitdrill.errors import BackendError, JournalError, ScenarioError
+from exitdrill.errors import BackendError, JournalError, ScenarioError, UsageError
 from exitdrill.progress import Silent
 from exitdrill.records import Spend
 from exitdrill.report import validate
@@ -348,6 +348,14 @@ def test_a_key_that_the_scenario_does_not_name_is_in_no_file_either(
     run(drilled, out=tmp_path / "drill")
     for path in (tmp_path / "drill").iterdir():
         assert secret.encode() not in path.read_bytes(), path.name
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_a_limit_leaves_something_to_ask(tmp_path: Path, limit: int) -> None:
+    drilled = scenario(3, old=Log().adapter(), new=Log().adapter())
+    with pytest.raises(UsageError, match="leaves nothing to ask"):
+        run(drilled, out=tmp_path / "drill", limit=limit)
+    assert not (tmp_path / "drill").exists()
 
 
 def test_a_resumed_arm_is_the_same_backend(tmp_path: Path) -> None:

@@ -393,3 +393,22 @@ def test_finish_is_what_makes_an_answer_whole() -> None:
     events: list[Event] = []
     asyncio.run(collect(stream(Finish(1, "stop")), Timeouts(), events))
     assert events == [Finish(1, "stop")]
+
+
+@pytest.mark.parametrize("fails_first", [False, True])
+async def test_what_our_own_journal_takes_is_nobodys_latency(
+    ask: Ask, journal: Journal, monkeypatch: pytest.MonkeyPatch, fails_first: bool
+) -> None:
+    intend = journal.intend
+
+    async def slow(*arguments: Any) -> int:
+        await asyncio.sleep(0.1)
+        return await intend(*arguments)
+
+    monkeypatch.setattr(journal, "intend", slow)
+    overloaded = Answer(error=Error(kind="overloaded", message="busy"))
+    answers = iter([overloaded, Answer(text="yes")] if fails_first else [Answer(text="yes")])
+    done = await ask(lambda _: next(answers))
+    assert done.reply.text == "yes"
+    assert done.sent_ns < 50 * MS
+    assert all(attempt.ended_ns < 50 * MS for attempt in done.attempts)

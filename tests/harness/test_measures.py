@@ -576,6 +576,8 @@ def test_tokens_are_compared_case_by_case() -> None:
         ({"measure": "success", "limit": 0.9}, None),
         ({"measure": "cost_per_1000", "limit": 1}, None),
         ({"measure": "sucess", "margin": 0.1}, "did you mean 'success'?"),
+        ({"measure": "success", "margin": 5}, "is a share: write 0.05 for 5 points"),
+        ({"measure": "success", "limit": 95}, "is a share: write 0.05 for 5 percent"),
         ({"measure": "cost_per_1000", "margin": 1}, "give it a limit, not a margin"),
         ({"measure": "lines", "margin": 1}, "give it a limit, not a margin"),
     ],

@@ -14,7 +14,7 @@ from tests.harness.scenes import TOML, changed, command, lines, meta, scene
 import exitdrill
 from exitdrill.drillable import check
 from exitdrill.errors import JournalError
-from exitdrill.plan import Plan, check_same, make_plan, most
+from exitdrill.plan import Plan, check_same, make_plan, most, warnings
 from exitdrill.scenario import load
 
 SWAP = """
@@ -208,3 +208,22 @@ def test_candidates_share_alpha(tmp_path: Path) -> None:
     more = "\n[backends.third]\nadapter = 'scripted'\nmodel = 'm'\noptions = { default = 'x' }\n"
     toml = changed('["new"]', '["new", "third"]') + more
     assert planned(scene(tmp_path / "s", toml=toml)).document["alpha_per_candidate"] == 0.025
+
+
+def test_gates_that_nothing_can_pass_are_named_beforehand(tmp_path: Path) -> None:
+    gates = """
+[[gates]]
+name = "bill"
+measure = "cost_per_right_answer"
+limit = 1
+
+[[gates]]
+name = "work"
+measure = "lines"
+limit = 10
+"""
+    drillable = check(load(scene(tmp_path / "s", toml=TOML + gates)))
+    assert warnings(drillable, make_plan(drillable)) == [
+        "the gate 'bill' cannot pass: backends.new has no price",
+        "the gate 'work' cannot pass: there is no [swap.new]",
+    ]

@@ -32,7 +32,7 @@ from exitdrill.drillable import check
 from exitdrill.errors import ERROR_KINDS, ErrorKind
 from exitdrill.plan import Pass, Plan, make_plan
 from exitdrill.replay import OF_THE_CASE
-from exitdrill.scenario import BackendSpec
+from exitdrill.scenario import BackendSpec, BudgetSpec
 from exitdrill.workload import CaseList
 from exitdrill_adapters.scripted import Answer, Error, last_user_text
 
@@ -184,6 +184,25 @@ def test_a_warm_up_is_charged_but_not_measured(tmp_path: Path) -> None:
     assert len(case_lines(result.folder)) == 2 * 2 * 5
     slowest = rows(result.folder, "SELECT max(busy_ns) FROM passes WHERE arm = 'new'")
     assert slowest[0][0] < 0.2e9
+
+
+def test_a_pass_is_on_record_with_what_it_brought_also_when_it_breaks_off(tmp_path: Path) -> None:
+    """Nothing is no answer; and a spent budget ends a pass in the middle."""
+    log = Log()
+
+    def sometimes(request: Request) -> Answer:
+        empty = Answer(input_tokens=1, output_tokens=0)
+        return empty if last_user_text(request.body) == "q1" else right(request)
+
+    more = {"budget": BudgetSpec(requests=17)}
+    arms = {"old": log.adapter(), "new": log.adapter(sometimes)}
+    result = drill(tmp_path, 10, {"block": 10, "warmup": 0}, {"concurrency": 2}, more, **arms)
+    assert not result.completed
+    trials = dict(rows(result.folder, "SELECT arm, count(*) FROM trials GROUP BY arm"))
+    answers = dict(rows(result.folder, "SELECT arm, sum(answers) FROM passes GROUP BY arm"))
+    assert sum(trials.values()) == 17
+    assert answers == {"old": trials["old"], "new": trials["new"] - 1}
+    assert rows(result.folder, "SELECT count(*) FROM passes WHERE busy_ns <= 0") == [(0,)]
 
 
 def test_a_warm_up_that_fails_does_not_end_anything(tmp_path: Path) -> None:

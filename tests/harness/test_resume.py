@@ -86,6 +86,9 @@ def assert_sound(folder: Path) -> set[tuple[Any, ...]]:
     trials = rows(folder, "SELECT position, arm, repeat FROM trials")
     exchanges = rows(folder, "SELECT position, arm, repeat FROM exchanges")
     assert sorted(trials) == sorted(exchanges), "completed means committed, with its exchange"
+    answered = rows(folder, "SELECT count(*) FROM trials WHERE state = 'answered'")
+    counted = rows(folder, "SELECT total(answers) FROM passes")
+    assert answered == counted, "the time that answers took is recorded with them"
     left = set(rows(folder, "SELECT position, arm, repeat FROM calls WHERE state = 'intent'"))
     assert not left & set(trials), "a trial is completed and its call settled in one"
     return set(trials)

@@ -494,7 +494,7 @@ def test_too_blunt_an_instrument_keeps_a_gate_open() -> None:
     fine, blunt = (judged(facts, gate("success", margin=half + each))[0] for each in (TINY, -TINY))
     assert fine.status == "pass"
     assert blunt.status == "open"
-    assert "known only to ±3.8 points against itself" in blunt.reason
+    assert "known only to more than ±3.8 points against itself" in blunt.reason
     assert "the instrument is too blunt" in blunt.reason
 
 

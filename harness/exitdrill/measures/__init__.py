@@ -53,6 +53,8 @@ def gate_problem(gate: GateSpec) -> str | None:
         return f"there is no measure of this name; {hint}there are {', '.join(BY_NAME)}"
     if measure.section in {"cost", "change"} and gate.limit is None:
         return "a gate on cost or change is a cap: give it a limit, not a margin"
+    if measure.unit == "share" and max(gate.margin or 0, gate.limit or 0) > 1:
+        return f"is a share: write 0.05 for 5 {'points' if gate.limit is None else 'percent'}"
     if measure.section == "latency" and measure.column is None:
         return (
             "no gate can be on it: it is one number of the whole drill, without an interval; "

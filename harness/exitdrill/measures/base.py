@@ -67,15 +67,18 @@ class TrialView:
 class ArmFacts:
     """One arm, measured. Each column has the shape (cases, repeats).
 
-    ``busy_answers`` is how many requests were answered in the ``busy_seconds`` of all passes,
-    ``delay`` how late the drill's own clock was meanwhile; ``unpriced`` counts the failed attempts
-    whose cost is not known.
+    ``busy_answers`` is how many answers with content came in the ``busy_seconds`` of all passes,
+    with at most ``concurrency`` requests at once, or with ``arrivals`` "open" as many as were due;
+    ``delay`` is how late the drill's own clock was meanwhile; ``unpriced`` counts the failed
+    attempts whose cost is not known.
     """
 
     name: str
     columns: Mapping[str, Array]
     busy_answers: int = 0
     busy_seconds: float = 0.0
+    concurrency: int = 1
+    arrivals: Literal["closed", "open"] = "closed"
     delay: Delays = field(default_factory=Delays)
     unpriced: int = 0
     price: Mapping[str, Any] | None = None

@@ -76,6 +76,8 @@ class Facts:
             columns=self.columns[name],
             busy_answers=busy.answers,
             busy_seconds=busy.seconds,
+            concurrency=self._plan["backends"][name]["concurrency"],
+            arrivals=self._plan["replay"]["arrivals"],
             delay=busy.delay,
             unpriced=self._unpriced[name],
             price=self._plan["backends"][name]["price"],
