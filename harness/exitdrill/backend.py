@@ -260,12 +260,15 @@ Adapter = Callable[[BackendConfig], Backend]
 
 def find_adapter(name: str) -> Adapter:
     """The adapter of that name. Raises `AdapterError` where there is none, or it cannot load."""
+    from difflib import get_close_matches
     from importlib.metadata import entry_points
 
     found = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
     if name not in found:
+        nearest = get_close_matches(name, found, n=1)
+        hint = f"did you mean {nearest[0]!r}? " if nearest else ""
         known = ", ".join(sorted(found)) or "none"
-        raise AdapterError(f"there is no adapter {name!r}; installed are {known}")
+        raise AdapterError(f"there is no adapter {name!r}; {hint}installed are {known}")
     try:
         adapter: Adapter = found[name].load()
     except ImportError as error:

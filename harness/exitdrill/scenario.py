@@ -38,6 +38,7 @@ Price = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
 Utilisation = Annotated[float, Field(gt=0, le=1)]
 USUAL_UTILISATION = (0.3, 0.8)
 """The share of a month in which a server of one's own has work to do: from poor to good."""
+CURRENCY = 'three capitals, as in "EUR"'
 USUAL_BAND = 0.25
 """By which share a price may be off."""
 
@@ -61,13 +62,15 @@ class PriceSpec(Model):
     at the least and at the most.
     """
 
-    currency: str = Field(pattern="^[A-Z]{3}$")
+    currency: str = Field(pattern="^[A-Z]{3}$", description=CURRENCY)
     input_per_million: Price | None = None
     output_per_million: Price | None = None
     cached_per_million: Price | None = None
     per_hour: Price | None = None
     band: float = Field(default=USUAL_BAND, ge=0, lt=1)
-    utilisation: tuple[Utilisation, Utilisation] | None = None
+    utilisation: tuple[Utilisation, Utilisation] | None = Field(
+        default=None, description="two shares from 0 to 1, the lower one first, as in [0.3, 0.8]"
+    )
     date: date
     source: str = Field(min_length=1)
 
@@ -226,7 +229,7 @@ class BudgetSpec(Model):
     requests: PositiveInt | None = None
     tokens: PositiveInt | None = None
     money: NotNegative | None = None
-    currency: str | None = Field(default=None, pattern="^[A-Z]{3}$")
+    currency: str | None = Field(default=None, pattern="^[A-Z]{3}$", description=CURRENCY)
 
     @model_validator(mode="after")
     def _bounds_something(self) -> BudgetSpec:

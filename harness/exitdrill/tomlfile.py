@@ -83,6 +83,9 @@ def explain(model: type[BaseModel], kind: str, message: str, place: Sequence[int
         return unknown_key(str(place[-1]), keys_of(_model_at(model, place[:-1])))
     if kind == "missing":
         return "missing"
+    described = _description_at(model, place)
+    if described and kind not in {"value_error", "assertion_error"}:  # those are our own words
+        return f"must be {described}"
     return message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
 
 
@@ -198,6 +201,13 @@ def _model_at(model: type[BaseModel], place: Sequence[int | str]) -> type[BaseMo
         if inner is not None:
             model = inner
     return model
+
+
+def _description_at(model: type[BaseModel], place: Sequence[int | str]) -> str | None:
+    """What a field says of itself, where the library's words would not help."""
+    names = [part for part in place if isinstance(part, str)]
+    field = _model_at(model, names[:-1]).model_fields.get(names[-1]) if names else None
+    return None if field is None else field.description
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

@@ -232,6 +232,22 @@ MISTAKES: dict[str, tuple[str, str, str | None, str, list[str]]] = {
         "backends.new.price",
         ["from the lower share to the higher"],
     ),
+    "utilisation of one number": (
+        "[backends.new]",
+        '[backends.new.price]\ncurrency = "EUR"\nper_hour = 1\nutilisation = 0.5\n'
+        'date = 2026-11-01\nsource = "s"\n[backends.new]',
+        "utilisation = 0.5",
+        "backends.new.price.utilisation",
+        ["must be two shares", "[0.3, 0.8]"],
+    ),
+    "a currency's name": (
+        "[backends.new]",
+        '[backends.new.price]\ncurrency = "euro"\nper_hour = 1\n'
+        'date = 2026-11-01\nsource = "s"\n[backends.new]',
+        'currency = "euro"',
+        "backends.new.price.currency",
+        ["must be three capitals"],
+    ),
     "band": (
         "[backends.new]",
         '[backends.new.price]\ncurrency = "EUR"\nper_hour = 1\nband = 25\n'
