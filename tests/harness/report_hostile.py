@@ -97,7 +97,7 @@ def hostile_trials(strings: tuple[str, ...] = HOSTILE) -> Iterator[dict[str, Any
     """Lines of a cases.jsonl with the same in every place; the arms are the sample's."""
     for each in strings:
         for trial_ in (trial(0, arm) for arm in ARMS):
-            change = {"kind": each, "where": each, "form": False}
+            change = {"kind": each, "where": each, "label": each, "form": False}
             yield trial_ | {
                 "case": each,
                 "answer": f"{trial_['arm']} {each}",

@@ -387,7 +387,7 @@ def shown_case(
         "answers": [
             {
                 "arm": arm,
-                "repeat": 1,
+                "repeat": 0,
                 "answer": answer,
                 "error": {"kind": "timeout", "message": "no event for 60 s"}
                 if answer is None
@@ -530,11 +530,16 @@ def _said(number: int, arm: str, expected: Any) -> tuple[str, list[dict[str, Any
     text = json.dumps(expected)
     if arm == "mistral-local" and number % 5 == 0:
         other = json.dumps(expected | {"category": "billing"})
-        return other, [{"kind": "field_changed", "where": "/category", "form": False}]
+        return other, [change("field_changed", "another value of category", "/category")]
     if arm == "other-vendor":
         fenced = f"```json\n{text}\n```"
-        return fenced, [{"kind": "code_fence", "where": None, "form": True}]
+        return fenced, [change("code_fence", "in a code fence", form=True)]
     return text, []
+
+
+def change(kind: str, label: str, where: str | None = None, *, form: bool = False) -> Any:
+    """A change of a trial."""
+    return {"kind": kind, "where": where, "label": label, "form": form}
 
 
 def write(folder: Path, data: Any = None, rows: Any = None) -> Path:

@@ -17,7 +17,7 @@ from tests.harness.report_hostile import hostile_report
 from tests.harness.report_sample import rendered
 
 from exitdrill.errors import StorageFailed, UsageError
-from exitdrill.report import RENDERERS, load, render, schema, validate, view
+from exitdrill.report import RENDERERS, changed, load, render, schema, validate, view
 from exitdrill.report.markdown import HARD_CAP
 from exitdrill.report.units import quantity
 
@@ -266,7 +266,7 @@ def test_a_limit_does_not_set_the_scale() -> None:
     limited |= {"status": "pass", "reason": "so", "better": "lower"}
     found = view.gate(limited, {"latency": [measured], "drift": [], "cost": [], "change": []})
     assert (found.estimate, found.interval) == ("5.54 ms", "5.10 to 6.34 ms")
-    assert found.margin == "≤ 5,000.00 ms"
+    assert found.margin == "≤ 5,000 ms"
     missed = measured | {"candidate": None, "missed": ["candidate"]}
     limited |= {"estimate": None, "own_interval": None}
     found = view.gate(limited, {"latency": [missed], "drift": [], "cost": [], "change": []})
@@ -275,12 +275,162 @@ def test_a_limit_does_not_set_the_scale() -> None:
     assert (found.row.candidate, found.row.incumbent) == ("missed", "4.90 ms")
 
 
+@pytest.mark.parametrize(
+    ("unit", "row", "limit", "text", "signed"),
+    [
+        ("s", 0.4, 0.5, "500 ms", "+500 ms"),
+        ("EUR/request", 0.000041, 0.1, "0.1", "+0.1"),
+        ("share", 0.97, -0.07, "−7 %", "−7 points"),
+        ("share", 0.97, 0.0125, "1.25 %", "+1.25 points"),
+        ("tokens/s", 61.7, 1.0, "1", "+1"),
+        ("s", 0.001, 1.7e308, "inf ms", "+inf ms"),
+        ("lines", 3, 0, "0", "0"),
+    ],
+)
+def test_a_limit_has_as_many_digits_as_it_needs(
+    unit: str, row: float, limit: float, text: str, signed: str
+) -> None:
+    written = quantity(unit, [row, limit], [row])
+    assert (written.limit(limit), written.allowance(limit)) == (text, signed)
+
+
+def test_small_numbers_have_no_exponent() -> None:
+    assert quantity("EUR/request", [0.000041]).value(0.00000037) == "0.00000037"
+
+
+@pytest.mark.parametrize(
+    ("figures", "n"),
+    [
+        ((None, 12, 12, None, 0, None), "does not apply"),
+        ((None, 12, 12, None, None, None), "does not apply"),
+        ((0.9, None, None, None, 120, None), "120"),
+        ((None, None, None, None, 0, None), "0"),
+        ((None, None, None, None, None, None), "not measured"),
+    ],
+)
+def test_what_was_not_sampled_has_no_n(figures: tuple[Any, ...], n: str) -> None:
+    assert view.row(sample.row("lines", "lines", "Lines", figures)).n == n
+
+
+def groups(*counts: tuple[int, int]) -> list[dict[str, Any]]:
+    """Groups of changes: how many pairs, and how many of them lost."""
+    return [
+        sample.group("wording", None, f"{count}", (count, 0.0, lost, 0), form=not lost)
+        for count, lost in counts
+    ]
+
+
+@pytest.mark.parametrize(
+    ("counts", "most", "expected"),
+    [
+        (((668, 668), (462, 462), (2, 2)), 2, [668, 462]),
+        (((640, 0), (84, 21), (31, 4), (12, 11)), 3, [640, 84, 12]),
+        (((9, 0), (8, 0), (7, 0), (6, 1)), 3, [9, 8, 6]),
+        (((9, 0), (8, 0)), 3, [9, 8]),
+        ((), 3, []),
+    ],
+)
+def test_what_leads(counts: Any, most: int, expected: list[int]) -> None:
+    found = groups(*counts)
+    assert [found[place]["count"] for place in changed.leading(found, most)] == expected
+
+
+def test_a_change_of_form_leads_where_it_is_the_biggest(tmp_path: Path) -> None:
+    page = rendered(tmp_path, "report.html")
+    look = page.partition('id="what-changed"')[2].partition("</section>")[0]
+    first = look.partition("<li")[2].partition("</li>")[0]
+    assert '<span class="tag">form</span> white space only' in first
+    assert '<a href="#changes-1">and 7 more</a>' in look
+    assert '<h3 id="changes-1">' in page
+
+
+@pytest.mark.parametrize(
+    ("silent", "compared", "sentence"),
+    [
+        ("candidate", 0, "Nothing to compare: it gave no answer."),
+        ("incumbent", 0, "Nothing to compare: vendor gave no answer."),
+        ("", 0, "Nothing to compare: no request was answered by both."),
+        ("", 1200, "No answer changed; 1,200 pairs were compared."),
+    ],
+)
+def test_no_change_is_not_always_a_good_sign(
+    tmp_path: Path, silent: str, compared: int, sentence: str
+) -> None:
+    data = sample.report()
+    candidate = data["candidates"][0]
+    candidate["changes"] = {"compared": compared, "self_compared": 9, "groups": [], "left_out": 0}
+    candidate["answered_trials"] = 0 if silent == "candidate" else 9
+    data["incumbent"]["answered_trials"] = 0 if silent == "incumbent" else 9
+    page = rendered(tmp_path, "report.html", data)
+    assert page.count(sentence) == 2
+    assert f">{compared:,} pairs of answers" not in page
+    assert sentence in (tmp_path / "report.md").read_text()
+
+
+def test_where_nothing_was_called_nothing_was_asked(tmp_path: Path) -> None:
+    data = sample.report()
+    data["drill"]["spend"]["calls"] = 0
+    page = rendered(tmp_path, "report.html", data)
+    assert "0 calls were made; the workload has 400 cases." in page
+    assert "of the workload were asked" not in page
+    comment = (tmp_path / "report.md").read_text()
+    assert "0 calls were made." in comment
+    assert "cases asked" not in comment
+
+
+def test_the_static_selection_says_who_lost_and_counts_from_one(tmp_path: Path) -> None:
+    data = sample.report()
+    (case,) = data["selection"]["shown"]
+    case["why"] = "lost"
+    case["tags"] = ["", "a"]
+    page = rendered(tmp_path, "report.html", data)
+    assert "lost: right with vendor, wrong with other-vendor<br>Tags: (empty), a" in page
+    assert "<h4>vendor (incumbent), repeat 1: ✓ right</h4>" in page
+    assert "repeat 0" not in page
+
+
+def test_the_delay_of_the_drill_is_said_once(tmp_path: Path) -> None:
+    data = sample.report()
+    data["candidates"] = data["candidates"][:1]
+    sentence = "The drill's own delay while it asked"
+    assert rendered(tmp_path, "report.html", data).count(sentence) == 1
+    figures = (0.0001, 0.0002, None, None, 9, None)
+    row = sample.row("own_delay_p50", "s", "own delay, p50", figures)
+    data["candidates"][0]["latency"].append(row)
+    assert sentence not in rendered(tmp_path, "report.html", data)
+
+
+def test_markdown_says_each_thing_once(tmp_path: Path) -> None:
+    data = sample.report()
+    error = "could not be started: unreachable: 127.0.0.1:9"
+    stopped = f"no candidate could be started; 'gpu-host' {error}"
+    data["drill"] |= {"completed": False, "stopped": stopped}
+    data["verdict"] |= {"status": "inconclusive", "reasons": [stopped], "judged": []}
+    candidate = data["candidates"][2]
+    candidate |= {"status": "not_started", "status_reason": error}
+    gate = candidate["gates"][0]
+    candidate["verdict"]["reasons"] = [error, f"{gate['name']}: {gate['reason']}", "else"]
+    comment = rendered(tmp_path, "report.md", data)
+    assert comment.count(error) == 1
+    assert comment.count(gate["reason"]) == 1
+    assert "- else\n" in comment
+    assert "This arm was not started: see above\n" in comment
+
+
+def test_white_space_is_shown_where_it_is_what_changed(tmp_path: Path) -> None:
+    data = sample.report()
+    spaced = sample.group("white_space", None, "other white space", (2, 0.0, 0, 0), form=True)
+    spaced["examples"] = sample.example("a", "two words", "two\t words\n\u00a0")
+    data["candidates"][0]["changes"]["groups"] = [spaced]
+    assert "two·words → two⇥·words⏎⟨U+00A0⟩ |" in rendered(tmp_path, "report.md", data)
+
+
 def test_html_says_it_all(tmp_path: Path) -> None:
     page = rendered(tmp_path, "report.html")
     for words in (
         "In this drill, vendor could be left for mistral-local.",
         "−1.9 to +2.8 points",
-        "≥ −5.0 points",
+        "≥ −5 points",
         "the server ended after 61 of 400 cases (out of memory)",
         "Fewer answers than a p95 needs.",
         "ab" * 32,
@@ -402,20 +552,20 @@ Exit drill of support-tickets, 2026-11-12T09:15:00Z; 400 of 400 cases asked.
 
 | gate | status | estimate | interval | margin | n | reason |
 |---|---|---|---|---|---|---|
-| success | ✓ pass | +0.5 points | −1.9 to +2.8 points | ≥ −5.0 points | 400 | the lower bound is above the margin |
+| success | ✓ pass | +0.5 points | −1.9 to +2.8 points | ≥ −5 points | 400 | the lower bound is above the margin |
 | latency | ✓ pass | −767 ms | −840 to −701 ms | ≤ +200 ms | 400 | the upper bound is below the margin |
 | lines | ✓ pass | 12 | does not apply | ≤ 40 | does not apply | 12 of 40 lines |
 | tools | ✓ pass | does not apply | does not apply | must hold | does not apply | every feature in use is there |
 
 | what changed, in 800 pairs | pairs | own noise | example |
 |---|---|---|---|
+| form: white space only | 640 (80.0 %) | 0 | {"a":"invoice"} → {"a":·"invoice"} |
 | another value of category | 84 (10.5 %); 21 lost, 9 gained | 3 | "invoice" → "billing" |
 | another value of urgent | 31 (3.9 %); 4 lost, 6 gained | 28 | true → false |
 | order is missing | 12 (1.5 %); 11 lost | 0 |  |
 | ended by length instead of stop | 3 (0.38 %); 3 lost | not known |  |
-| form: white space only | 640 (80.0 %) | 0 | {"a":"invoice"} → {"a": "invoice"} |
 
-Rarer changes, in report.html: 5.
+More changes, in report.html: 5.
 
 <details><summary>What was measured</summary>
 
@@ -429,9 +579,9 @@ Rarer changes, in report.html: 5.
 | Whole answer, p50 | 1.31 s | 0.92 s | −0.39 s | −0.44 to −0.35 s | 0.02 s | 400 |
 | Cost (EUR/1000 requests) | 1.90 | 0.41 | −1.49 | not measured | not measured | 400 |
 | Tokens per answer | 41.2 | 43.9 | +2.7 | +2.1 to +3.3 | 0.2 | 400 |
-| Lines changed | not measured | 12 | +12 | not measured | not measured | not measured |
-| Files changed | not measured | 2 | +2 | not measured | not measured | not measured |
-| configuration: lines | not measured | 7 | +7 | not measured | not measured | not measured |
+| Lines changed | not measured | 12 | +12 | not measured | not measured | does not apply |
+| Files changed | not measured | 2 | +2 | not measured | not measured | does not apply |
+| configuration: lines | not measured | 7 | +7 | not measured | not measured | does not apply |
 
 Rows left out here, and shown in report.html: 5.
 
@@ -449,18 +599,18 @@ Edits to requests:
 
 | gate | status | estimate | interval | margin | n | reason |
 |---|---|---|---|---|---|---|
-| success | ✗ fail | −15.5 points | −20.0 to −11.0 points | ≥ −5.0 points | 400 | the upper bound is below the margin |
-| latency | ✗ fail | +1.03 s | +0.85 to +1.31 s | ≤ +0.20 s | 400 | the lower bound is above the margin |
-| unlike | ✗ fail | 14.7 % | 11.5 to 18.3 % | ≤ 10.0 % | 400 | 14.7 % of the answers are unlike |
+| success | ✗ fail | −15.5 points | −20.0 to −11.0 points | ≥ −5 points | 400 | the upper bound is below the margin |
+| latency | ✗ fail | +1.03 s | +0.85 to +1.31 s | ≤ +0.2 s | 400 | the lower bound is above the margin |
+| unlike | ✗ fail | 14.7 % | 11.5 to 18.3 % | ≤ 10 % | 400 | 14.7 % of the answers are unlike |
 | lines | ✗ fail | 1,310 | does not apply | ≤ 40 | does not apply | 1,310 lines, 40 allowed |
 
 | what changed, in 800 pairs | pairs | own noise | example |
 |---|---|---|---|
+| form: in a code fence | 702 (87.8 %) | 0 |  |
 | no longer JSON | 118 (14.8 %); 97 lost | 0 | {"category": "other"} → Sure! It is an order. |
 | refused | 6 (0.75 %); 6 lost | 0 |  |
-| form: in a code fence | 702 (87.8 %) | 0 |  |
 
-Rarer changes, in report.html: 4.
+More changes, in report.html: 4.
 
 Edits to requests:
 
@@ -472,7 +622,7 @@ Edits to requests:
 |---|---|---|---|---|---|---|
 | Right answers | 96.5 % | 81.0 % | −15.5 points | −20.0 to −11.0 points | 0.4 points | 400 |
 | Time to first token, p95 | 0.87 s | 1.90 s | +1.03 s | +0.85 to +1.31 s | 0.031 s | 400 |
-| Lines changed | not measured | 1,310 | +1,310 | not measured | not measured | not measured |
+| Lines changed | not measured | 1,310 | +1,310 | not measured | not measured | does not apply |
 
 Rows left out here, and shown in report.html: 1.
 
@@ -487,7 +637,7 @@ This arm was broken off: the server ended after 61 of 400 cases (out of memory)
 
 | gate | status | estimate | interval | margin | n | reason |
 |---|---|---|---|---|---|---|
-| success | ? open | −1.6 points | −10.2 to +5.8 points | ≥ −5.0 points | 61 | the margin lies inside the interval; about 310 more cases |
+| success | ? open | −1.6 points | −10.2 to +5.8 points | ≥ −5 points | 61 | the margin lies inside the interval; about 310 more cases |
 | latency | ? open | not measured | not measured | ≤ +200 ms | 0 | not measured |
 
 <details><summary>What was measured</summary>

@@ -103,7 +103,32 @@ def test_table_takes_the_place_of_the_static_selection(seen: Visit) -> None:
     assert page.locator("#cases-place").inner_text() == f"1 to 50 of {CASES}"
     page.click("#cases-last")
     assert page.locator("#cases-place").inner_text() == f"101 to {CASES} of {CASES}"
-    assert page.locator("#cases-next").is_disabled()
+    assert page.locator("#cases-next").get_attribute("aria-disabled") == "true"
+
+
+def test_the_last_page_keeps_the_focus(seen: Visit) -> None:
+    page = seen.page
+    page.focus("#cases-last")
+    for _ in range(2):  # a second time, it does nothing
+        page.keyboard.press("Enter")
+        assert page.locator("#cases-place").inner_text() == f"101 to {CASES} of {CASES}"
+        assert page.evaluate("document.activeElement.id") == "cases-last"
+    page.click("#cases-first")
+
+
+def test_the_chosen_candidate_decides_the_order(browser: Browser, tmp_path: Path) -> None:
+    """Another candidate's losses do not come before the chosen one's."""
+    rows = list(sample.trials(8))
+    for row in rows:
+        if row["arm"] == "other-vendor" and row["case"] == "ticket-0006":
+            row["measures"] = row["measures"] | {"success": 0.0}
+    with visit(browser, written(tmp_path, rows=rows)) as made:
+        ready(made.page)
+        assert shown(made.page)[:3] == ["ticket-0000", "ticket-0005", "ticket-0006"]
+        pick(made.page, candidate="other-vendor")
+        assert shown(made.page)[:3] == ["ticket-0006", "ticket-0000", "ticket-0005"]
+        pick(made.page, candidate="gpu-host")
+        assert shown(made.page)[0] == "ticket-0004"  # not answered
 
 
 def test_without_scripts_the_selection_stands(browser: Browser, page_file: Path) -> None:
@@ -111,6 +136,9 @@ def test_without_scripts_the_selection_stands(browser: Browser, page_file: Path)
         assert made.page.locator("#static-cases").is_visible()
         assert not made.page.locator("#cases-browser").is_visible()
         assert made.page.locator("#static-cases article").count() == 1
+        links = made.page.locator("a.to-cases")
+        assert links.count() > 1
+        assert not any(link.is_visible() for link in links.all())
 
 
 def test_without_cases_jsonl_there_is_no_script(browser: Browser, tmp_path: Path) -> None:
@@ -205,11 +233,61 @@ def test_search_tags_and_changes(seen: Visit) -> None:
 
 def test_a_change_leads_to_its_cases(seen: Visit) -> None:
     page = seen.page
-    page.locator("a.to-cases", has_text="in a code fence").click()
+    link = page.locator("a.to-cases", has_text="in a code fence")
+    assert link.inner_text().startswith(f"show {CASES} cases")
+    assert not page.locator("a.to-cases", has_text="order is missing").is_visible()  # in none
+    link.click()
     assert page.url.endswith("#cases")
     assert page.locator("#cases-candidate option:checked").inner_text() == "other-vendor"
     assert page.locator("#cases-change option:checked").inner_text().startswith("in a code fence")
     assert status(page) == f"{CASES} of {CASES} cases"
+
+
+def test_a_rare_change_leads_to_its_cases_too(browser: Browser, tmp_path: Path) -> None:
+    """Of more changes than a list holds, the last one."""
+    data = sample.report()
+    labels = [f"key{number}: added" for number in range(600)]
+    groups = [sample.group("field_added", None, label, (2, 0.0, 0, 0)) for label in labels]
+    data["candidates"][0]["changes"]["groups"] = groups
+    rows = [sample.trial(0, "vendor"), *(sample.trial(0, "mistral-local") for _ in labels)]
+    for row, label in zip(rows[1:], labels, strict=True):
+        row |= {"changes": [sample.change("field_added", label)]}
+    rows += [sample.trial(1, arm) for arm in sample.ARMS[:2]]
+    with visit(browser, written(tmp_path, data, rows)) as made:
+        page = made.page
+        ready(page)
+        options = page.locator("#cases-change option").all_inner_texts()
+        assert len(options) == 502
+        assert options[-1] == "100 rarer ones are not listed"
+        page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
+        page.locator("a.to-cases", has_text="key599:").click()
+        assert page.locator("#cases-change option:checked").inner_text() == "key599: added (1)"
+        assert status(page) == "1 of 2 cases"
+        assert made.console == []
+
+
+def test_no_link_shows_every_case(browser: Browser, tmp_path: Path) -> None:
+    """Groups that differ in their label alone, and one of rare changes together."""
+    data = sample.report()
+    labels = ("no answer: auth", "no answer: timeout", "error: elsewhere")
+    groups = [sample.group("error", None, label, (2, 0.0, 0, 0)) for label in labels]
+    data["candidates"][0]["changes"]["groups"] = groups
+    rows = list(sample.trials(6))
+    for row in rows:
+        if row["arm"] == "mistral-local":
+            late = row["case"] in {"ticket-0001", "ticket-0002"}
+            row["changes"] = [sample.change("error", labels[late])]
+    with visit(browser, written(tmp_path, data, rows)) as made:
+        page = made.page
+        ready(page)
+        for label, cases in zip(labels[:2], (4, 2), strict=True):
+            page.locator("a.to-cases", has_text=label).click()
+            assert status(page) == f"{cases} of 6 cases"
+            assert (
+                page.locator("#cases-rows td[data-label='What changed']").all_inner_texts()
+                == [label] * cases
+            )
+        assert page.locator("a.to-cases", has_text=labels[2]).count() == 0
 
 
 def test_sorting(seen: Visit) -> None:
@@ -244,6 +322,44 @@ def test_a_case_is_opened_side_by_side(seen: Visit) -> None:
     page.get_by_role("button", name="ticket-0005").click()
     page.wait_for_selector("#cases-detail h3")
     assert page.locator("#cases-detail").count() == 1
+
+
+def test_marked_text_keeps_no_case_from_opening(seen: Visit) -> None:
+    page = seen.page
+    mark = """(place) => {
+        getSelection().removeAllRanges();
+        getSelection().selectAllChildren(document.querySelector(place));
+    }"""
+    openers = page.locator("button.opener")
+    page.evaluate(mark, "h1")
+    openers.nth(0).focus()
+    page.keyboard.press("Enter")
+    assert openers.nth(0).get_attribute("aria-expanded") == "true"
+    # A click where text was marked would unmark it: what matters is what is marked when it ends.
+    click = "(row) => row.querySelector('.head').click()"
+    row = page.locator("#cases-rows tr[data-row]")
+    page.evaluate(mark, "h1")
+    row.nth(1).evaluate(click)
+    assert openers.nth(1).get_attribute("aria-expanded") == "true"
+    page.evaluate(mark, "#cases-rows tr[data-row='1'] .head")
+    openers.nth(2).evaluate("(each) => each.click()")
+    assert openers.nth(2).get_attribute("aria-expanded") == "true"
+    row.nth(1).evaluate("(each) => getSelection().selectAllChildren(each)")
+    row.nth(1).evaluate(click)
+    assert openers.nth(1).get_attribute("aria-expanded") == "false"
+    page.evaluate("getSelection().removeAllRanges()")
+
+
+def test_answers_that_are_the_same_fill_the_width(seen: Visit) -> None:
+    page = seen.page
+    page.get_by_role("button", name="ticket-0001").click()
+    page.wait_for_selector("#cases-detail h3")
+    assert "The same, to the letter." in page.locator("#cases-detail").inner_text()
+    boxes = page.locator("#cases-detail section.answer")
+    cell, right = page.locator("#cases-detail td").bounding_box(), boxes.nth(1).bounding_box()
+    assert cell
+    assert right
+    assert right["x"] + right["width"] > cell["x"] + cell["width"] - 30
 
 
 def test_keyboard(seen: Visit) -> None:

@@ -18,7 +18,16 @@ from exitdrill.report.plots.changes import bars
 from exitdrill.report.plots.classes import parts
 from exitdrill.report.plots.latency import times
 from exitdrill.report.plots.margins import panels
-from exitdrill.report.plots.noise import BEYOND, UNKNOWN, UNSETTLED, WITHIN, finding, groups
+from exitdrill.report.plots.noise import (
+    BEYOND,
+    CLEAR,
+    NONE,
+    UNSETTLED,
+    WITHIN,
+    WORDS,
+    finding,
+    groups,
+)
 from exitdrill.report.plots.volume import Monthly, volume
 
 HUGE = 1.7e308
@@ -92,7 +101,7 @@ def of_kind(drawing: Drawing | None, kind: type[Any], name: str) -> list[Any]:
 def test_margins_shade_the_side_where_a_gate_passes() -> None:
     found = {panel.title: panel for panel in panels(sample.report())}
     success = found["success: Right answers"]
-    assert success.rule == "candidate − incumbent, to pass ≥ −5.0 points"
+    assert success.rule == "candidate − incumbent, to pass ≥ −5 points"
     assert [mark.gate.status for mark in success.marks] == ["pass", "fail", "open"]
     passed, failed, _ = (mark.drawing for mark in success.marks)
     (zone,) = of_kind(passed, Box, "allowed")
@@ -110,18 +119,34 @@ def test_margins_shade_the_side_where_a_gate_passes() -> None:
     ("estimate", "interval", "noise", "expected"),
     [
         (-0.1, [-0.15, -0.08], 0.02, BEYOND),
-        (-0.1, [-0.15, -0.01], 0.02, UNSETTLED),
-        (0.01, [-0.01, 0.025], 0.02, WITHIN),
-        (0.01, None, 0.02, WITHIN),
-        (0.03, None, -0.02, BEYOND),
-        (0.03, [0.02, 0.04], None, UNKNOWN),
-        (0.0, [0.0, 0.0], 0.0, WITHIN),
+        (-0.1, [-0.15, -0.01], 0.02, BEYOND),
+        (-0.14, [-0.22, -0.06], 0.26, CLEAR),  # net, though single answers flip more often
+        (0.03, [0.02, 0.04], None, CLEAR),
+        (-0.01, [-0.03, 0.01], 0.02, UNSETTLED),
+        (0.01, [-0.01, 0.025], 0.03, WITHIN),
+        (0.01, None, 0.02, UNSETTLED),
+        (0.0, [-0.69, 0.69], 0.0, UNSETTLED),  # two cases
+        (0.0, [-0.69, 0.69], None, UNSETTLED),
+        (0.0, [-0.009, 0.009], 0.0, NONE),
+        (0.0, [-0.009, 0.009], None, NONE),
+        (0.0, [0.0, 0.0], 0.0, NONE),
+        (0.0, [0.0, 0.0], 0.2, WITHIN),
     ],
 )
-def test_beyond_the_noise(
+def test_what_is_found_of_a_difference(
     estimate: float, interval: list[float] | None, noise: float | None, expected: str
 ) -> None:
-    assert finding({"estimate": estimate, "interval": interval, "noise": noise}) == expected
+    raw = {"estimate": estimate, "interval": interval, "noise": noise, "unit": "share"}
+    assert finding(raw) == expected
+    assert expected in WORDS
+
+
+@pytest.mark.parametrize(
+    ("incumbent", "expected"), [(100.0, NONE), (40.0, UNSETTLED), (None, UNSETTLED)]
+)
+def test_what_is_small_depends_on_the_incumbent(incumbent: float | None, expected: str) -> None:
+    raw = {"estimate": 0.1, "interval": [-1, 1.5], "noise": 0.0, "unit": "characters"}
+    assert finding(raw | {"incumbent": incumbent}) == expected
 
 
 def test_noise_names_what_has_no_difference() -> None:
@@ -199,6 +224,21 @@ def test_bars_have_a_tick_at_the_noise() -> None:
     assert tick.x1 == 98
     assert not of_kind(half, Line, "noise-tick")
     assert half.text == "50 times; of the incumbent against itself not known"
+
+
+def test_leading_bars_have_one_scale(tmp_path: Path) -> None:
+    """702 of 800 pairs fill a bar; of 80 pairs, 35 are the half of that."""
+    data = sample.report()
+    counts = 35, 0.0, 0, 0
+    data["candidates"][2]["changes"] = {
+        **{"compared": 80, "self_compared": 40, "left_out": 0},
+        "groups": [sample.group("wording", None, "another wording", counts)],
+    }
+    page = rendered(tmp_path, "report.html", data)
+    look = page.partition('id="what-changed"')[2].partition("</section>")[0]
+    assert "A full bar is 87.8 % of the compared pairs, for all candidates alike" in look
+    widths = re.findall(r'<rect class="bar" x="0%" y="3" width="([0-9.]+)%"', look)
+    assert widths[3:] == ["98", "16.5", "0.8", "48.9"]
 
 
 # --- whatever the numbers are -------------------------------------------------------------------

@@ -48,6 +48,8 @@ FORM = {"kind": "white_space", "where": None, "form": True}
         ([trial(total=1.0)], [trial(total=1.6)], Flag.SLOWER),
         ([trial(total=1.0)], [trial(total=1.5)], Flag(0)),
         ([trial(total=0.5), trial(total=1.5)], [trial(total=1.9)], Flag(0)),  # its own spread
+        ([trial(total=0.00008)], [trial(total=0.00016)], Flag(0)),  # the drill's own delay
+        ([trial(total=0.0008)], [trial(total=0.0019)], Flag.SLOWER),
         ([trial(total=None)], [trial(total=9.0)], Flag(0)),
         ([trial()], [trial(changes="x", edits=0, measures=3, error=[])], Flag(0)),
         ([trial(total=True)], [trial(total="9")], Flag(0)),
@@ -77,9 +79,9 @@ def packed(text: str) -> Any:
     return json.loads(zlib.decompress(base64.b64decode(text)))
 
 
-def made(folder: Path, rows: Any) -> tuple[list[Any], dict[str, Any]]:
+def made(folder: Path, rows: Any, data: Any = None) -> tuple[list[Any], dict[str, Any]]:
     """The blocks and the index of a drill."""
-    document = load(sample.write(folder, rows=rows))
+    document = load(sample.write(folder, data, rows))
     assert document.survey
     found = table.table(document.survey, document.data)
     blocks = [packed(block) for block in found.blocks()]
@@ -101,7 +103,101 @@ def test_blocks_and_index_agree(tmp_path: Path) -> None:
     assert numbers == [1.0, 0.0, 1.3, 0.9]
     # Named by the group of report.json that it belongs to.
     assert index["changes"][changes[0]] == ["another value of category", False]
+    fenced = index["rows"][0][4][1][-1]
+    assert index["changes"][fenced[0]] == ["in a code fence", True]
     assert blocks[0][0]["trials"][1]["answer"] == '{"category": "billing", "urgent": true}'
+
+
+def errors(*labels: str | None) -> list[dict[str, Any]]:
+    """A case per label: an error that differs from others only in its label."""
+    change = {"kind": "error", "where": None, "form": False}
+    return [
+        {"arm": arm, "case": f"{place}", "incumbent": arm == "vendor", "status": "failed"}
+        | {"changes": [change | ({} if label is None else {"label": label})]}
+        for place, label in enumerate(labels)
+        for arm in sample.ARMS[:2]
+    ]
+
+
+def error_groups(*labels: str) -> dict[str, Any]:
+    """A report whose first candidate shows these errors."""
+    data = sample.report()
+    groups = [sample.group("error", None, label, (1, 0.0, 0, 0)) for label in labels]
+    for candidate in data["candidates"]:
+        candidate["changes"] = None
+    data["candidates"][0]["changes"] = {
+        **{"compared": 9, "self_compared": 9, "left_out": 0, "groups": groups}
+    }
+    return data
+
+
+@pytest.mark.parametrize(
+    ("groups", "trials_", "expected"),
+    [
+        (("no answer: auth", "no answer: timeout"), ("no answer: timeout",), [1]),
+        (("no answer: auth", "no answer: timeout"), ("no answer: rare",), [2]),
+        (("no answer: auth", "no answer: timeout"), (None,), [2]),  # either of them
+        (("no answer: auth",), (None,), [0]),
+        (("error: elsewhere",), ("no answer: rare", None), [0, 1]),  # no trial's change
+        (("no answer: auth", "error: elsewhere"), (None, "no answer: auth"), [0, 0]),
+    ],
+)
+def test_a_change_is_known_by_its_label(
+    tmp_path: Path, groups: tuple[str, ...], trials_: tuple[str | None, ...], expected: list[int]
+) -> None:
+    data = error_groups(*groups)
+    _, index = made(tmp_path, errors(*trials_), data)
+    assert [row[4][0][-1][0] for row in index["rows"]] == expected
+    names = [name for name, _ in index["changes"]]
+    assert "error: elsewhere" not in names
+    for place, label in zip(expected, trials_, strict=True):
+        assert names[place] == (label or ("no answer" if place else groups[0]))
+
+
+def test_a_flood_of_changes_is_named_by_kind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "MOST_GROUPS", 5)
+    labels = [f"no answer: {number}" for number in range(100)]
+    _, index = made(tmp_path, errors(*labels), error_groups())
+    assert [name for name, _ in index["changes"]] == [*labels[:5], "no answer"]
+
+
+def test_changes_of_one_name_say_where(tmp_path: Path) -> None:
+    rows = sample.trial(0, "vendor"), sample.trial(0, "mistral-local")
+    wheres = ("/a/priority", "/b/priority")
+    rows[1]["changes"] = [sample.change("field_changed", "priority", where) for where in wheres]
+    _, index = made(tmp_path, rows)
+    found = [index["changes"][number][0] for number in index["rows"][0][4][0][-1]]
+    assert found == ["priority (/a/priority)", "priority (/b/priority)"]
+
+
+@pytest.mark.parametrize(
+    ("delays", "slower"),
+    [
+        ((0.0001, 0.0001), True),
+        ((0.0001, 0.004), False),
+        ((0.004, 0.0001), False),
+        ((0.0001, None), False),
+        ((None, None), False),
+    ],
+)
+def test_slower_by_more_than_the_drill_was_late(
+    tmp_path: Path, delays: tuple[float | None, ...], slower: bool
+) -> None:
+    data = sample.report()
+    for arm, late in zip((data["incumbent"], data["candidates"][0]), delays, strict=True):
+        arm["delay"] = None if late is None else {"n": 9, "p50": late, "p95": late, "p99": late}
+    rows = [sample.trial(0, arm) for arm in sample.ARMS[:2]]
+    for row, total in zip(rows, (0.0004, 0.0012), strict=True):
+        row["measures"] = {"total": total}
+    _, index = made(tmp_path, rows, data)
+    assert bool(index["rows"][0][4][0][0] & Flag.SLOWER) is slower
+
+
+def test_an_empty_tag_has_a_name(tmp_path: Path) -> None:
+    _, index = made(tmp_path, [sample.trial(0, "vendor") | {"tags": ["", "a"]}])
+    assert index["tags"] == ["(empty)", "a"]
 
 
 def test_too_many_cases_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

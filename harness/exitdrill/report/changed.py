@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from exitdrill.report.trials import Change as Key
 from exitdrill.report.units import quantity
 from exitdrill.report.view import NOT_KNOWN, count
 
@@ -42,6 +43,21 @@ def change_label(kind: str, where: str | None) -> str:
     return f"{said}: {where}" if where else said
 
 
+SPACES = {" ": "·", "\n": "⏎", "\t": "⇥"}
+"""How white space is made visible where nothing else changed."""
+
+
+def key_of(group: Mapping[str, Any]) -> Key:
+    """What a group of changes is known by, here and in cases.jsonl."""
+    return group["kind"], group["where"], group["label"], group["form"]
+
+
+def is_rest(group: Mapping[str, Any]) -> bool:
+    """Whether it holds the rare changes of a kind together: no trial's change is called so."""
+    rest = f"{group['kind'].replace('_', ' ')}: elsewhere"
+    return group["where"] is None and group["label"] == rest
+
+
 def group_label(group: Mapping[str, Any]) -> str:
     """What a group of changes is called."""
     return group["label"] or change_label(group["kind"], group["where"])
@@ -51,6 +67,7 @@ def group_label(group: Mapping[str, Any]) -> str:
 class Change:
     """A group of changes, as text. ``share`` is of the compared pairs of answers."""
 
+    key: Key
     label: str
     form: bool
     count: str
@@ -70,9 +87,32 @@ def changes(candidate: Mapping[str, Any]) -> list[Change] | None:
     return [_change(group, found["compared"]) for group in found["groups"]]
 
 
+def leading(groups: Sequence[Mapping[str, Any]], most: int) -> list[int]:
+    """The places of the groups to begin with: the most frequent one, then those that lost most.
+
+    They come by frequency, of content and of form alike.
+    """
+    by_count = sorted(range(len(groups)), key=lambda place: -groups[place]["count"])
+    by_loss = sorted(by_count[1:], key=lambda place: -groups[place]["lost"])
+    chosen = {*by_count[:1], *by_loss[: most - 1]}
+    return [place for place in by_count if place in chosen]
+
+
+def nothing(candidate: Mapping[str, Any], incumbent: Mapping[str, Any]) -> str:
+    """What is to be said of a candidate that shows no change."""
+    compared = candidate["changes"]["compared"]
+    if compared:
+        return f"No answer changed; {count(compared)} pairs were compared."
+    for arm, who in ((candidate, "it"), (incumbent, incumbent["name"])):
+        if arm.get("answered_trials") == 0:
+            return f"Nothing to compare: {who} gave no answer."
+    return "Nothing to compare: no request was answered by both."
+
+
 def _change(group: Mapping[str, Any], compared: int) -> Change:
     noise = group["noise"]
     return Change(
+        key=key_of(group),
         label=group_label(group),
         form=group["form"],
         count=count(group["count"]),
@@ -80,8 +120,21 @@ def _change(group: Mapping[str, Any], compared: int) -> Change:
         noise=NOT_KNOWN if noise is None else f"{noise:,.3g}",
         beyond=noise is None or group["count"] > noise,
         right=_right(group),
-        examples=tuple(group["examples"]),
-        values=tuple(_transition(value) for value in group["values"]),
+        examples=tuple(_example(each, group["kind"]) for each in group["examples"]),
+        values=tuple(_transition(_example(each, group["kind"])) for each in group["values"]),
+    )
+
+
+def _example(example: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
+    """White space is shown where it is all that changed."""
+    if kind != "white_space":
+        return example
+    return {**example, **{end: _spaces(example[end]) for end in ("incumbent", "candidate")}}
+
+
+def _spaces(text: str) -> str:
+    return "".join(
+        SPACES.get(each, f"⟨U+{ord(each):04X}⟩") if each.isspace() else each for each in text
     )
 
 
@@ -92,4 +145,5 @@ def _right(group: Mapping[str, Any]) -> str:
 
 
 def _transition(value: Mapping[str, Any]) -> str:
-    return f"{value['incumbent']} → {value['candidate']} ({count(value['count'])} times)"
+    before, after = (value[end] or "(nothing)" for end in ("incumbent", "candidate"))
+    return f"{before} → {after} ({count(value['count'])} times)"

@@ -36,6 +36,7 @@ TO_STATE = (
     "Who ran, observed and approved the drill, and how independent they are",
     "Date of the next review",
 )
+NOTHING = {NOT_MEASURED, view.DOES_NOT_APPLY}
 FIRST = 6
 """Changes that are shown unfolded."""
 TOP = 3
@@ -49,14 +50,17 @@ def render(document: Document, file: TextIO) -> None:
     """Write the whole page, piece by piece: the cases alone may take 25 MB."""
     data = document.data
     cases = None if document.survey is None else table.table(document.survey, data)
+    full = _full(data["candidates"])
     own = {
         "panels": margins.panels(data),
-        "candidates_shown": [_candidate(each, data) for each in data["candidates"]],
+        "candidates_shown": [_candidate(each, data, full) for each in data["candidates"]],
+        "full_bar": quantity("share", [full]).value(full),
         "summary": _summary(data),
         "answered_by": described.comparison(data),
         "headline": view.headline(data),
         "tallies": document.tallies,
         "to_state": TO_STATE,
+        "findings": noise.WORDS.items(),
         "claims": view.CLAIMS,
         "what_n_counts": view.WHAT_N_COUNTS,
         "judged": data["verdict"].get("judged", []),
@@ -109,15 +113,17 @@ def _template() -> Template:
         plain=described.plain,
         success=_success,
         svg=plots.svg,
-        cut=view.cut,
+        shown_for=_shown_for,
         why=lambda note: note.removeprefix(f"{NOT_MEASURED}: "),
         time=lambda text: text.replace("T", " ").removesuffix("Z").removesuffix("+00:00") + " UTC",
     )
     return environment.get_template("report.html.j2")
 
 
-def _candidate(raw: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
+def _candidate(raw: Mapping[str, Any], data: Mapping[str, Any], full: float) -> dict[str, Any]:
     incumbent = data["incumbent"]
+    # Where it is measured, the drill's own delay stands among the rows.
+    delays = () if view.raw_row("own_delay_p50", raw) else (incumbent, raw)
     parts = classes.parts(raw["change"])
     drawn = parts.names if parts else frozenset()
     return {
@@ -125,28 +131,36 @@ def _candidate(raw: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any
         "counts": view.gate_counts(raw),
         "gates": view.gates(raw),
         "sections": {key: _section(key, raw, drawn) for key in view.SECTIONS},
-        "changes": _changes(raw),
+        "changes": _changes(raw, incumbent, full),
         "noise": noise.groups(raw["drift"]),
         "times": latency.times(raw, incumbent["name"]),
-        "delays": [text for arm in (incumbent, raw) if (text := view.delay(arm))],
+        "delays": [text for arm in delays if (text := view.delay(arm))],
         "volume": _volume(raw, incumbent["name"]),
         "parts": parts,
     }
 
 
-def _changes(raw: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What changed, with bars: content first, form apart."""
+def _changes(
+    raw: Mapping[str, Any], incumbent: Mapping[str, Any], full: float
+) -> dict[str, Any] | None:
+    """What changed, with bars: content first, form apart.
+
+    Those beside the verdict have one scale for all candidates: the share ``full`` fills a bar.
+    """
     found = changed.changes(raw)
     if found is None:
         return None
     groups = list(zip(found, raw["changes"]["groups"], strict=True))
     content = _drawn([each for each in groups if not each[0].form])
     form = _drawn([each for each in groups if each[0].form])
+    leading = [groups[place] for place in changed.leading(raw["changes"]["groups"], TOP)]
     return {
         "compared": view.count(raw["changes"]["compared"]),
         "self_compared": view.count(raw["changes"]["self_compared"]),
+        "nothing": "" if found else changed.nothing(raw, incumbent),
         "left_out": raw["changes"]["left_out"],
-        "top": (content or form)[:TOP],
+        "top": _drawn(leading, full * raw["changes"]["compared"]),
+        "more": len(found) - len(leading) + raw["changes"]["left_out"],
         "parts": [
             (title, nothing, part[:FIRST], part[FIRST:])
             for title, nothing, part in (
@@ -157,11 +171,21 @@ def _changes(raw: Mapping[str, Any]) -> dict[str, Any] | None:
     }
 
 
+def _full(candidates: Sequence[Mapping[str, Any]]) -> float:
+    """The largest share of compared pairs that any candidate's leading changes have."""
+    shares = [0.0]
+    for found in (each["changes"] for each in candidates if each.get("changes")):
+        for place in changed.leading(found["groups"], TOP):
+            group = found["groups"][place]
+            shares.append(max(group["count"], group["noise"] or 0) / max(found["compared"], 1))
+    return min(1.0, max(shares))
+
+
 def _drawn(
-    groups: Sequence[tuple[changed.Change, Mapping[str, Any]]],
+    groups: Sequence[tuple[changed.Change, Mapping[str, Any]]], full: float | None = None
 ) -> list[tuple[changed.Change, plots.Drawing]]:
     raws = [raw for _, raw in groups]
-    bars = changes.bars([raw["count"] for raw in raws], [raw["noise"] for raw in raws])
+    bars = changes.bars([raw["count"] for raw in raws], [raw["noise"] for raw in raws], full)
     return [(change, bar) for (change, _), bar in zip(groups, bars, strict=True)]
 
 
@@ -186,7 +210,7 @@ def _section(key: str, candidate: Mapping[str, Any], drawn: frozenset[str]) -> d
     empty = {
         column
         for column in COLUMNS
-        if column != "candidate" and all(getattr(row, column) == NOT_MEASURED for row in rows)
+        if column != "candidate" and all(getattr(row, column) in NOTHING for row in rows)
     }
     shown = {column: title for column, title in COLUMNS.items() if column not in empty}
     return {
@@ -194,7 +218,7 @@ def _section(key: str, candidate: Mapping[str, Any], drawn: frozenset[str]) -> d
         "rows": rows,
         "unmeasured": [row for row in everything if not row.measured],
         "columns": shown,
-        "left_out": [title for column, title in COLUMNS.items() if column in empty],
+        "left_out": [title for column, title in COLUMNS.items() if column in empty - {"n"}],
     }
 
 
@@ -219,6 +243,15 @@ def _summary(data: Mapping[str, Any]) -> dict[str, Any]:
             if gate.row and incumbent.get(name, NOT_MEASURED) == NOT_MEASURED:
                 incumbent[name] = gate.row.incumbent
     return {"columns": columns, "incumbent": incumbent, "candidates": found}
+
+
+def _shown_for(case: Mapping[str, Any], incumbent: str) -> str:
+    """Why a case of the static selection is shown, and with which candidates it was lost."""
+    why: str = case["why"] or "No reason for showing it was recorded."
+    wrong = [each["arm"] for each in case["answers"] if each["success"] is False]
+    if why != "lost" or not wrong:
+        return why
+    return f"lost: right with {incumbent}, wrong with {', '.join(dict.fromkeys(wrong))}"
 
 
 def _success(value: bool | float | None) -> str:

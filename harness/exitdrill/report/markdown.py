@@ -63,7 +63,7 @@ def _lines(data: Mapping[str, Any]) -> Iterator[str]:
     yield from _verdict(data)
     yield from _overview(data)
     for candidate in data["candidates"]:
-        yield from _candidate(candidate)
+        yield from _candidate(candidate, data)
     yield "## Not tested"
     yield ""
     yield from _sentences(data["not_tested"], "Nothing was named.")
@@ -71,26 +71,42 @@ def _lines(data: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _verdict(data: Mapping[str, Any]) -> Iterator[str]:
-    drill, workload = data["drill"], data["workload"]
+    drill, workload, reasons = data["drill"], data["workload"], data["verdict"]["reasons"]
     yield f"# {view.status(data['verdict']['status'])}"
     yield ""
     yield f"**{text(view.headline(data))}**"
     yield ""
     if not drill["completed"]:
-        stopped = drill["stopped"] or "No reason was recorded."
-        yield f"**The drill was not completed.** {text(stopped)}"
+        yield f"**The drill was not completed.** {text(_stopped(drill))}"
         yield ""
-    yield from _sentences(data["verdict"]["reasons"], "No reason was recorded.")
+    yield from _reasons(reasons, _stopped(drill))
     judged = data["verdict"].get("judged", [])
     if judged:
         yield "What was judged:"
         yield ""
         yield from _sentences(judged, "")
-    yield (
-        f"Exit drill of {text(drill['scenario'])}, {text(drill['started'])}; "
-        f"{view.count(workload['asked'])} of {view.count(workload['cases'])} cases asked."
-    )
+    asked = f"{view.count(workload['asked'])} of {view.count(workload['cases'])} cases asked"
+    if not drill["spend"]["calls"]:
+        asked = "0 calls were made"
+    yield f"Exit drill of {text(drill['scenario'])}, {text(drill['started'])}; {asked}."
     yield ""
+
+
+def _stopped(drill: Mapping[str, Any]) -> str:
+    """Why a drill was not completed; nothing where it was."""
+    if drill["completed"]:
+        return ""
+    reason: str = drill["stopped"] or "No reason was recorded."
+    return reason
+
+
+def _reasons(reasons: Sequence[str], said: str) -> Iterator[str]:
+    """The reasons that were not said before."""
+    if not reasons:
+        yield from _sentences((), "No reason was recorded.")
+    fresh = [reason for reason in dict.fromkeys(reasons) if reason not in said]
+    if fresh:
+        yield from _sentences(fresh, "")
 
 
 def _overview(data: Mapping[str, Any]) -> Iterator[str]:
@@ -101,16 +117,21 @@ def _overview(data: Mapping[str, Any]) -> Iterator[str]:
     yield from _table(("candidate", "verdict", "gates"), rows)
 
 
-def _candidate(candidate: Mapping[str, Any]) -> Iterator[str]:
+def _candidate(candidate: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[str]:
     yield f"## {text(candidate['name'])}: {view.status(candidate['verdict']['status'])}"
     yield ""
+    said = "\n".join([_stopped(data["drill"]), *data["verdict"]["reasons"]])
     if candidate["status"] != "complete":
         reason = candidate["status_reason"] or "no reason was recorded"
-        yield f"This arm was {view.ARM_STATUS[candidate['status']]}: {text(reason)}"
+        why = "see above" if reason in said else text(reason)
+        yield f"This arm was {view.ARM_STATUS[candidate['status']]}: {why}"
         yield ""
-    yield from _sentences(candidate["verdict"]["reasons"], "No reason was recorded.")
+        said += f"\n{reason}"
+    # What a gate says stands in the table.
+    gates = [f"{gate['name']}: {gate['reason']}" for gate in candidate["gates"]]
+    yield from _reasons(candidate["verdict"]["reasons"], "\n".join([said, *gates]))
     yield from _gates(candidate)
-    yield from _changes(candidate)
+    yield from _changes(candidate, data["incumbent"])
     refused = [edit for edit in candidate["edits"] if not edit["allowed"]]
     accepted = [edit for edit in candidate["edits"] if edit["allowed"]]
     yield from _edits(refused)
@@ -135,22 +156,22 @@ def _gates(candidate: Mapping[str, Any]) -> Iterator[str]:
         yield from _table(head, rows)
 
 
-def _changes(candidate: Mapping[str, Any]) -> Iterator[str]:
-    """The most frequent changes, those of content before those of form."""
+def _changes(candidate: Mapping[str, Any], incumbent: Mapping[str, Any]) -> Iterator[str]:
+    """The most frequent change, and those that lost most."""
     found = changed.changes(candidate)
     if found is None:
         return
     if not found:
-        yield "No answer changed."
+        yield text(changed.nothing(candidate, incumbent))
         yield ""
         return
-    ordered = sorted(found, key=lambda change: change.form)
-    rows = [_change(change) for change in ordered[:CHANGES]]
+    leading = changed.leading(candidate["changes"]["groups"], CHANGES)
+    rows = [_change(found[place]) for place in leading]
     pairs = view.count(candidate["changes"]["compared"])
     yield from _table((f"what changed, in {pairs} pairs", "pairs", "own noise", "example"), rows)
     left_out = len(found) - len(rows) + candidate["changes"]["left_out"]
     if left_out:
-        yield f"Rarer changes, in report.html: {left_out:,}."
+        yield f"More changes, in report.html: {left_out:,}."
         yield ""
 
 

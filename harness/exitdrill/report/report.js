@@ -6,7 +6,7 @@
 (() => {
   const PAGE = 50;
   const MOST_CELLS = 4e6; // of the table that compares two answers word by word
-  const MOST_OPTIONS = 100;
+  const MOST_OPTIONS = 500; // of a select; it says how many it leaves out
   const FLAG = { FAILED: 1, LOST: 2, GAINED: 4, CHANGED: 8, FORM: 16, SLOWER: 32, EDITED: 64, SILENT: 128, NOT_ASKED: 256 };
 
   const at = (name) => document.getElementById(`cases-${name}`);
@@ -84,7 +84,16 @@
     return flags & FLAG.CHANGED ? "another answer" : "";
   }
 
+  // Which cases deserve a look most, of the chosen candidate: the first flag that a case has.
+  const RANKS = [FLAG.LOST, FLAG.SILENT, FLAG.CHANGED, FLAG.GAINED, FLAG.FAILED, FLAG.FORM];
+
+  function rank([flags]) {
+    const found = RANKS.findIndex((flag) => flags & flag);
+    return found < 0 ? RANKS.length : found;
+  }
+
   const KEYS = {
+    "": (row) => rank(entry(row)),
     number: (row) => index.rows[row][0],
     case: (row) => index.rows[row][1],
     outcome: (row) => outcome(entry(row))[3],
@@ -125,7 +134,7 @@
       if (mine !== asked) return;
     }
     shown = index.rows.map((_, row) => row).filter(passes);
-    if (state.sort) shown.sort(compare);
+    shown.sort(compare);
     page = 0;
     open = null;
     draw();
@@ -156,7 +165,7 @@
     at("printed").textContent = `Printed are cases ${place}, as they were chosen on the screen; all are in cases.jsonl.`;
     at("empty").hidden = rows.length > 0;
     for (const [name, off] of [["first", page === 0], ["previous", page === 0], ["next", page === last], ["last", page === last]]) {
-      at(name).disabled = off;
+      at(name).setAttribute("aria-disabled", String(off)); // not disabled: that would lose the focus
     }
   }
 
@@ -224,6 +233,7 @@
     for (const repeat of repeats) {
       const pair = [ours, theirs].map((trials) => trials.find((trial) => trial.repeat === repeat));
       made.push(sides(pair, names, repeats.length > 1 ? repeat : null));
+      if (same(pair)) made.push(make("p", "The same, to the letter.", "soft"));
     }
     if (found.more) made.push(make("p", `${number(found.more)} more answers to this case are in cases.jsonl.`, "soft"));
     return made;
@@ -244,11 +254,11 @@
       box.append(...(trial ? answer(trial, answers[side], tools[side]) : [make("p", "not asked", "missing")]));
       made.append(box);
     });
-    if (ours && theirs && ours.answer !== null && ours.answer === theirs.answer && ours.tools === theirs.tools) {
-      made.append(make("p", "The same, to the letter.", "soft same"));
-    }
     return made;
   }
+
+  const same = ([ours, theirs]) =>
+    ours && theirs && ours.answer !== null && ours.answer === theirs.answer && ours.tools === theirs.tools;
 
   function answer(trial, text, tools) {
     const right = trial.success === null ? "not judged" : trial.success === 1 ? "✓ right" : trial.success === 0 ? "✗ wrong" : `${+(trial.success * 100).toPrecision(3)} % right`;
@@ -330,15 +340,18 @@
 
   // --- controls ----------------------------------------------------------------------------------------
 
-  function fill(select, everything, options) {
-    select.replaceChildren(make("option", everything, "", { value: "-1" }));
-    for (const [value, text] of options) select.append(make("option", text, "", { value }));
+  function fill(select, options, name) {
+    const first = make("option", "any", "", { value: "-1" });
+    const made = options.slice(0, MOST_OPTIONS).map(([value, count]) => make("option", `${name(value)} (${number(count)})`, "", { value }));
+    const more = options.length - made.length;
+    if (more) made.push(make("option", `${number(more)} rarer ones are not listed`, "", { disabled: "" }));
+    select.replaceChildren(first, ...made);
   }
 
   function counted(lists) {
     const counts = new Map();
     for (const list of lists) for (const each of list) counts.set(each, (counts.get(each) || 0) + 1);
-    return [...counts].sort((a, b) => b[1] - a[1] || a[0] - b[0]).slice(0, MOST_OPTIONS);
+    return [...counts].sort((a, b) => b[1] - a[1] || a[0] - b[0]);
   }
 
   function recount() {
@@ -349,7 +362,9 @@
       button.querySelector("span").textContent = number(count);
     }
     const changes = counted(rows.map((found) => found[5]));
-    fill(at("change"), "any", changes.map(([change, count]) => [change, `${index.changes[change][0]} (${number(count)})`]));
+    const wanted = changes.findIndex(([change]) => change === state.change);
+    if (wanted >= MOST_OPTIONS) changes.unshift(...changes.splice(wanted, 1)); // a link may lead to it
+    fill(at("change"), changes, (change) => index.changes[change][0]);
     at("change").value = String(state.change);
     if (at("change").selectedIndex < 0) {
       state.change = -1;
@@ -389,11 +404,19 @@
     return state.down ? sortBy("", false) : sortBy(key, true);
   }
 
-  function turn(to) {
+  function turn({ currentTarget }, to) {
+    if (currentTarget.getAttribute("aria-disabled") === "true") return;
     page = to;
     open = null;
     draw();
-    at("table").scrollIntoView({ block: "start" });
+    at("status").parentElement.scrollIntoView({ block: "start" });
+  }
+
+  // Text that somebody marks in a row is not a wish to open it; the button is one in any case.
+  function wished(target, row) {
+    const found = getSelection();
+    const inside = !found.isCollapsed && row.contains(found.anchorNode) && row.contains(found.focusNode);
+    return target.closest("button") !== null || !inside;
   }
 
   const openers = () => [...at("rows").querySelectorAll("button.opener")];
@@ -418,9 +441,22 @@
     reset();
     state.candidate = Number(candidate);
     at("candidate").value = candidate;
-    state.change = index.changes.findIndex(([label]) => label === change);
+    state.change = Number(change);
     recount();
     choose();
+  }
+
+  // A link says how many cases it leads to, and is there only if it leads to any.
+  function link() {
+    const links = [...document.querySelectorAll("a.to-cases")];
+    const counts = index.arms.slice(1).map((_, place) => new Map(counted(index.rows.map((row) => row[4][place]?.[5] || []))));
+    for (const each of links) {
+      const count = counts[each.dataset.candidate].get(Number(each.dataset.change)) || 0;
+      each.parentElement.hidden = count === 0;
+      const held = index.left_out ? " in this page" : "";
+      each.querySelector(".cases-count").textContent = `${number(count)} ${count === 1 ? "case" : "cases"}${held}`;
+      each.addEventListener("click", onLink);
+    }
   }
 
   function listen() {
@@ -445,14 +481,13 @@
     });
     at("rows").addEventListener("click", (event) => {
       const row = event.target.closest("tr[data-row]");
-      if (row && !getSelection().toString()) toggle(Number(row.dataset.row));
+      if (row && wished(event.target, row)) toggle(Number(row.dataset.row));
     });
     at("table").addEventListener("keydown", onKey);
-    at("first").addEventListener("click", () => turn(0));
-    at("previous").addEventListener("click", () => turn(page - 1));
-    at("next").addEventListener("click", () => turn(page + 1));
-    at("last").addEventListener("click", () => turn(Infinity));
-    for (const link of document.querySelectorAll("a.to-cases")) link.addEventListener("click", onLink);
+    at("first").addEventListener("click", (event) => turn(event, 0));
+    at("previous").addEventListener("click", (event) => turn(event, page - 1));
+    at("next").addEventListener("click", (event) => turn(event, page + 1));
+    at("last").addEventListener("click", (event) => turn(event, Infinity));
   }
 
   async function start() {
@@ -460,14 +495,15 @@
     if (!index.rows.length) return;
     const left = index.left_out;
     at("held").textContent = left
-      ? `This page holds ${number(index.rows.length)} of ${number(index.total)} cases, those first that deserve a look most; ${number(left)} are left out, and in cases.jsonl.`
+      ? `This page holds ${number(index.rows.length)} of ${number(index.total)} cases, those that deserve a look most, whichever the candidate; ${number(left)} are left out, and in cases.jsonl.`
       : `This page holds all ${number(index.total)} cases.`;
     at("candidate").replaceChildren(...index.arms.slice(1).map((arm, place) => make("option", arm, "", { value: place })));
     at("candidate").closest("label").hidden = index.arms.length < 3;
-    fill(at("tag"), "any", counted(index.rows.map((row) => row[3])).map(([tag, count]) => [tag, `${index.tags[tag]} (${number(count)})`]));
+    fill(at("tag"), counted(index.rows.map((row) => row[3])), (tag) => index.tags[tag]);
     at("tag").closest("label").hidden = !index.tags.length;
     recount();
     listen();
+    link();
     sortBy("", false);
     await choose();
     document.getElementById("static-cases").hidden = true;

@@ -104,14 +104,23 @@ def survey_of(path: Path) -> Survey:
     return Survey(path, tuple(ordered), starts, ends, ranks)
 
 
-def compared(rows: Sequence[Row]) -> Mapping[str, trials.Compared]:
-    """The candidates of a case, each beside the incumbent, by name."""
+def compared(
+    rows: Sequence[Row], delays: Mapping[str, float] | None = None
+) -> Mapping[str, trials.Compared]:
+    """The candidates of a case, each beside the incumbent, by name as it is shown.
+
+    ``delays`` are the drill's own, in seconds, by candidate.
+    """
     ours = [row for row in rows if row.get("incumbent") is True]
     theirs: dict[str, list[Row]] = {}
     for row in rows:
         if row.get("incumbent") is not True:
-            theirs.setdefault(row["arm"], []).append(row)
-    return {arm: trials.compare(ours, found) for arm, found in theirs.items()}
+            theirs.setdefault(clean(row["arm"]), []).append(row)
+    late = delays or {}
+    return {
+        arm: trials.compare(ours, found, late.get(arm, trials.OWN_DELAY))
+        for arm, found in theirs.items()
+    }
 
 
 def _grouped(found: Iterator[tuple[int, Row]]) -> Iterator[tuple[int, list[Row]]]:

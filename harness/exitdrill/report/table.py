@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +29,7 @@ MOST_SHOWN = 60
 """Trials of one case that are shown; the rest is counted."""
 MOST_GROUPS = 400
 """Distinct changes that the index names; what goes beyond them is named by its kind alone."""
+EMPTY = "(empty)"
 
 Json = dict[str, Any]
 
@@ -41,10 +43,13 @@ class Table:
 
     survey: Survey
     arms: Sequence[str]
-    labels: Mapping[trials.Change, str]
+    delays: Mapping[str, float]
+    changes: dict[trials.Change, int]
+    """Their numbers in the index: the groups of report.json first, so that a link can name one."""
+    unlabelled: Mapping[trials.Change, trials.Change | None]
+    """What a change without a label is, None where groups of several labels may be meant."""
     rows: list[list[Any]] = field(default_factory=list)
     starts: list[int] = field(default_factory=list)
-    changes: dict[tuple[str, bool], int] = field(default_factory=dict)
     tags: dict[str, int] = field(default_factory=dict)
 
     def blocks(self) -> Iterator[str]:
@@ -70,6 +75,10 @@ class Table:
         if block:
             yield self._packed(block)
 
+    def number(self, key: trials.Change) -> int | None:
+        """The number in the index of a group of report.json; None where no case can be found."""
+        return self.changes.get(key)
+
     def index(self) -> str:
         """What the page needs to list, search, filter and sort the cases."""
         total = len(self.survey.ranks)
@@ -81,7 +90,7 @@ class Table:
                     "left_out": total - len(self.rows),
                     "starts": self.starts,
                     "tags": list(self.tags),
-                    "changes": [list(change) for change in self.changes],
+                    "changes": self._named(),
                     "rows": self.rows,
                 }
             )
@@ -94,7 +103,7 @@ class Table:
     def _row(self, position: int, rows: Sequence[Row]) -> list[Any]:
         """[number, id, beginning of the request, tags, [one entry per candidate]]."""
         first = rows[0]
-        found = {clean(arm): each for arm, each in compared(rows).items()}
+        found = compared(rows, self.delays)
         return [
             position + 1,
             _short(first.get("case"), LONGEST_ID),
@@ -112,12 +121,27 @@ class Table:
         return [int(found.flags), *numbers, list(changes)]
 
     def _change(self, change: trials.Change) -> int:
-        kind, where, form = clean(change[0]), clean(change[1]), change[2]
-        label = self.labels.get((kind, where, form))
+        kind, where, label, form = (clean(part) for part in change)
+        key = kind, where, label, form
         if label is None:
-            whole = len(self.changes) < MOST_GROUPS
-            label = changed.change_label(kind, where if whole else None)
-        return self._numbered(self.changes, (view.cut(label, LONGEST_ID), form))
+            key = self.unlabelled.get(key) or key
+        if key not in self.changes and len(self.changes) >= MOST_GROUPS:
+            key = kind, None, None, form
+        return self._numbered(self.changes, key)
+
+    def _named(self) -> list[tuple[str, bool]]:
+        """What each change is called; those of one name in several places say where."""
+        labels = [
+            label or changed.change_label(kind, where) for kind, where, label, _ in self.changes
+        ]
+        often = Counter(labels)
+        return [
+            (
+                view.cut(f"{label} ({where or kind})" if often[label] > 1 else label, LONGEST_ID),
+                form,
+            )
+            for label, (kind, where, _, form) in zip(labels, self.changes, strict=True)
+        ]
 
     @staticmethod
     def _numbered(known: dict[Any, int], name: Any) -> int:
@@ -126,13 +150,29 @@ class Table:
 
 def table(survey: Survey, data: Mapping[str, Any]) -> Table:
     """The table of a drill's cases."""
-    arms = [data["incumbent"]["name"], *(each["name"] for each in data["candidates"])]
-    labels = {
-        (group["kind"], group["where"], group["form"]): changed.group_label(group)
-        for candidate in data["candidates"]
+    candidates = data["candidates"]
+    arms = [data["incumbent"]["name"], *(each["name"] for each in candidates)]
+    groups = [
+        group
+        for candidate in candidates
         for group in (candidate.get("changes") or {}).get("groups", ())
-    }
-    return Table(survey, arms, labels)
+        if not changed.is_rest(group)
+    ]
+    numbers: dict[trials.Change, int] = {}
+    unlabelled: dict[trials.Change, trials.Change | None] = {}
+    for key in map(changed.key_of, groups):
+        numbers.setdefault(key, len(numbers))
+        kind, where, _, form = key
+        if unlabelled.setdefault((kind, where, None, form), key) != key:
+            unlabelled[kind, where, None, form] = None
+    delays = {each["name"]: _delay(data["incumbent"], each) for each in candidates}
+    return Table(survey, arms, delays, numbers, unlabelled)
+
+
+def _delay(*arms: Mapping[str, Any]) -> float:
+    """How late the drill itself was while it asked both arms, in seconds."""
+    known: list[float] = [arm["delay"]["p99"] for arm in arms if arm.get("delay")]
+    return max(known if len(known) == len(arms) else [*known, trials.OWN_DELAY])
 
 
 def _detail(rows: Sequence[Row]) -> Json:
@@ -195,7 +235,7 @@ def _short(value: Any, limit: int) -> str:
 def _tags(row: Row) -> list[str]:
     tags = row.get("tags")
     found = tags[:MOST_TAGS] if isinstance(tags, list) else []
-    return [_short(tag, LONGEST_TAG) for tag in found]
+    return [_short(tag, LONGEST_TAG) or EMPTY for tag in found]
 
 
 def _rounded(number: float | None) -> float | None:

@@ -16,10 +16,12 @@ SUCCESS, SECONDS = "success", "total"
 """The two measures that a table of cases knows by name: right or wrong, and how long it took."""
 SLOWER = 1.5
 """How many times as long as the incumbent a slower answer takes."""
+OWN_DELAY = 0.001
+"""Seconds below which two times are not told apart, where the drill's own delay is not known."""
 
 Trial = Mapping[str, Any]
-Change = tuple[str, str | None, bool]
-"""(kind, where, whether it is one of form only)."""
+Change = tuple[str, str | None, str | None, bool]
+"""(kind, where, label, whether it is one of form only); an older cases.jsonl has no labels."""
 
 
 class Flag(IntFlag):
@@ -44,8 +46,10 @@ WORDS: Mapping[Flag, tuple[str, str]] = {
     Flag.FORM: ("form only", "it differs, but in nothing except its form"),
     Flag.SLOWER: (
         "slower",
-        f"it took more than {SLOWER:g} times as long as the incumbent, and by more than the "
-        "incumbent's own repeats are apart (means over the repeats that were answered)",
+        f"it took more than {SLOWER:g} times as long as the incumbent, longer by more than the "
+        "incumbent's own repeats are apart, and by more than the drill's own delay (p99 of either "
+        f"backend; {OWN_DELAY * 1000:g} ms where it is not known); means over the repeats that "
+        "were answered",
     ),
     Flag.EDITED: ("edited", "the request had to be edited for this backend"),
 }
@@ -62,13 +66,16 @@ class Compared:
     changes: tuple[Change, ...]
 
 
-def compare(ours: Sequence[Trial], theirs: Sequence[Trial]) -> Compared:
-    """The incumbent's trials of a case (``ours``) and a candidate's."""
+def compare(ours: Sequence[Trial], theirs: Sequence[Trial], delay: float = OWN_DELAY) -> Compared:
+    """The incumbent's trials of a case (``ours``) and a candidate's.
+
+    ``delay`` is how late the drill itself was, in seconds.
+    """
     success = (_mean(_measured(ours, SUCCESS)), _mean(_measured(theirs, SUCCESS)))
     times = (_measured(ours, SECONDS), _measured(theirs, SECONDS))
     changes = tuple(dict.fromkeys(_changes(theirs)))
     flags = _outcome(theirs) | _right(success) | _differs(ours, theirs, changes)
-    if _slower(*times):
+    if _slower(*times, delay):
         flags |= Flag.SLOWER
     return Compared(flags, success, (_mean(times[0]), _mean(times[1])), changes)
 
@@ -106,7 +113,7 @@ def _right(success: tuple[float | None, float | None]) -> Flag:
 
 def _differs(ours: Sequence[Trial], theirs: Sequence[Trial], changes: Sequence[Change]) -> Flag:
     if changes:
-        return Flag.FORM if all(form for _, _, form in changes) else Flag.CHANGED
+        return Flag.FORM if all(form for *_, form in changes) else Flag.CHANGED
     if any("changes" in trial for trial in theirs):
         return Flag(0)
     # Written before changes were recorded.
@@ -120,11 +127,11 @@ def _differs(ours: Sequence[Trial], theirs: Sequence[Trial], changes: Sequence[C
     return Flag.CHANGED if unlike else Flag(0)
 
 
-def _slower(ours: Sequence[float], theirs: Sequence[float]) -> bool:
+def _slower(ours: Sequence[float], theirs: Sequence[float], delay: float) -> bool:
     before, after = _mean(ours), _mean(theirs)
     if before is None or after is None:
         return False
-    return after > SLOWER * before and after - before > max(ours) - min(ours)
+    return after > SLOWER * before and after - before > max(delay, max(ours) - min(ours))
 
 
 def _changes(trials: Sequence[Trial]) -> Iterator[Change]:
@@ -132,12 +139,12 @@ def _changes(trials: Sequence[Trial]) -> Iterator[Change]:
         found = trial.get("changes")
         for each in found if isinstance(found, list) else ():
             if isinstance(each, dict) and isinstance(each.get("kind"), str):
-                where = each.get("where")
-                yield (
-                    each["kind"],
-                    where if isinstance(where, str) else None,
-                    bool(each.get("form")),
-                )
+                where, label = (_text(each.get(key)) for key in ("where", "label"))
+                yield each["kind"], where, label, bool(each.get("form"))
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _answered(trial: Trial) -> bool:

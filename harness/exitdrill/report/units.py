@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 NOT_MEASURED = "not measured"
+LEAST, MOST = 1e-9, 1e15
+"""Numbers that can still be read without an exponent."""
 _MONEY = re.compile(r"^[A-Z]{3}\b")
 
 
@@ -44,10 +46,22 @@ class Quantity:
         low, high = pair
         return f"{self._signed(low)} to {self._signed(high)}{self.step}"
 
+    def limit(self, number: float) -> str:
+        """A value that somebody set: all the digits that it has, and none that it has not."""
+        return self._set(number) + self.suffix
+
+    def allowance(self, number: float) -> str:
+        """A signed difference that somebody set."""
+        return f"{'+' if number > 0 else ''}{self._set(number)}{self.step}"
+
     def range(self, pair: Sequence[float]) -> str:
         """Two values of one end."""
         low, high = pair
         return f"{self._digits(low)} to {self._digits(high)}{self.suffix}"
+
+    def _set(self, number: float) -> str:
+        scaled = number * self.factor
+        return f"{'−' if scaled < 0 else ''}{_plain(abs(scaled), 10)}"
 
     def _signed(self, number: float) -> str:
         digits = self._digits(number)
@@ -60,8 +74,16 @@ class Quantity:
         size = abs(scaled)
         text = f"{size:,.{self.decimals}f}"
         if size < 10 ** (1 - self.decimals) and not math.isclose(float(text), size):
-            text = f"{size:.2g}"  # too small for the row: two digits are what it needs to be read
+            text = _plain(size, 2)  # too small for the row: two digits are what it needs to be read
         return text if scaled > 0 else f"−{text}"
+
+
+def _plain(size: float, digits: int) -> str:
+    """At most so many significant digits, without zeros at the end."""
+    if not LEAST <= size < MOST:
+        return f"{size:.{digits}g}"
+    text = f"{size:,.{max(0, digits - 1 - math.floor(math.log10(size)))}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def quantity(

@@ -88,8 +88,13 @@ def row(raw: Mapping[str, Any]) -> Row:
         estimate=written.difference(raw["estimate"]),
         interval=written.interval(raw["interval"]),
         noise=written.spread(raw["noise"]),
-        n=count(raw["n"]),
+        n=count(raw["n"]) if raw["n"] or not _known(raw) else DOES_NOT_APPLY,
     )
+
+
+def _known(raw: Mapping[str, Any]) -> bool:
+    """Whether there is a figure: one without an n was not drawn from a sample."""
+    return any(raw[key] is not None for key in ("incumbent", "candidate", "estimate", "noise"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +186,7 @@ def _margin(raw: Mapping[str, Any], written: Quantity) -> str:
     if limit is None:
         return "must hold" if raw["kind"] == "veto" else "none set"
     sign = "≥" if higher_is_better(raw) else "≤"
-    text = written.difference(limit) if is_comparison(raw) else written.value(limit)
+    text = written.allowance(limit) if is_comparison(raw) else written.limit(limit)
     return f"{sign} {text}"
 
 

@@ -16,15 +16,31 @@ USUAL = 4
 """Times the usual width: a wider interval goes on beyond the drawing."""
 Json = Mapping[str, Any]
 
+SMALL = 0.02
+"""What is no difference to speak of: a share's points, else a part of the incumbent's value."""
 BEYOND = "beyond its noise"
+CLEAR = "a clear difference"
 WITHIN = "within its noise"
+NONE = "no difference seen"
 UNSETTLED = "not settled"
-UNKNOWN = "noise not known"
+WORDS: Mapping[str, str] = {
+    CLEAR: "the interval does not hold 0",
+    BEYOND: "and it is larger than the band",
+    WITHIN: "the interval holds 0, and lies in the band",
+    NONE: f"the interval holds 0, and nothing beyond {SMALL * 100:g} points either way (else "
+    f"{SMALL * 100:g} % of the incumbent's value)",
+    UNSETTLED: "anything else, and more cases would tell",
+}
+"""What is found of a difference, and what that means.
+
+The band is how often single answers flip, whichever way; the difference is what is left of gains
+and losses. So a difference inside of the band may well be clear.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """One row: what it is, its difference and the noise as text, and which is the larger."""
+    """One row: what it is, and what is found of its difference."""
 
     row: view.Row
     finding: str
@@ -49,15 +65,24 @@ def groups(rows: Sequence[Json]) -> list[Group]:
 
 
 def finding(raw: Json) -> str:
-    """Whether a difference is beyond what the incumbent differs from itself."""
-    noise, estimate, interval = raw["noise"], raw["estimate"], raw["interval"]
-    if noise is None:
-        return UNKNOWN
-    size = abs(noise)
-    if abs(estimate) <= size:
+    """Whether there is a difference, and whether it is beyond what the incumbent's answers flip."""
+    interval, noise = raw["interval"], raw["noise"]
+    if interval is None:
+        return UNSETTLED
+    low, high = min(interval), max(interval)
+    if low > 0 or high < 0:
+        return BEYOND if noise is not None and abs(raw["estimate"]) > abs(noise) else CLEAR
+    widest = max(-low, high)
+    if noise and widest <= abs(noise):
         return WITHIN
-    low, high = (estimate, estimate) if interval is None else (min(interval), max(interval))
-    return BEYOND if low > size or high < -size else UNSETTLED
+    return NONE if widest <= _small(raw) else UNSETTLED
+
+
+def _small(raw: Json) -> float:
+    """What is no difference to speak of, on the scale of a row."""
+    if raw["unit"] == "share":
+        return SMALL
+    return SMALL * abs(float(raw["incumbent"] or 0.0))
 
 
 def _group(found: Sequence[Json]) -> Group | None:
@@ -111,7 +136,7 @@ def _shapes(raw: Json, scale: Scale) -> Iterator[Shape]:
         for end in ends:
             yield Line(end, 3, end, ROW - 3, "noise-end")
     yield Line(zero, 0, zero, ROW, "reference")
-    kind = {BEYOND: "beyond", WITHIN: "within"}.get(finding(raw), "unsettled")
+    kind = {BEYOND: "beyond", CLEAR: "beyond", UNSETTLED: "unsettled"}.get(finding(raw), "within")
     if raw["interval"] is not None:
         low, high = (scale.at(end) for end in raw["interval"])
         yield Line(low, middle, high, middle, f"interval {kind}")
@@ -124,7 +149,7 @@ def _shapes(raw: Json, scale: Scale) -> Iterator[Shape]:
 def _axis(scale: Scale, unit: str, numbers: Sequence[float]) -> Drawing:
     written = quantity(unit, numbers)
     places = [(scale.at(tick), tick) for tick in few(scale.ticks())]
-    labels = [Label(at, 15, written.difference(tick), beside(at)) for at, tick in places]
+    labels = [Label(at, 15, written.allowance(tick), beside(at)) for at, tick in places]
     lines = [Line(at, 0, at, 4, "base") for at, _ in places]
     ends = f"{written.difference(scale.low)} to {written.difference(scale.high)}"
     return Drawing((*lines, *labels), 18, f"Axis: candidate − incumbent, {ends}", "axis")
