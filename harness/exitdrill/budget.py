@@ -64,11 +64,11 @@ def worst_case(request: Request, price: PriceSpec | None) -> Spend:
 
 
 def charge(reply: Reply, reserved: Spend, price: PriceSpec | None) -> Spend:
-    """What an answered call used: by its usage, or else as reserved."""
-    if reply.input_tokens is None or reply.output_tokens is None:
+    """What an answered call used: as reported, or as recounted, or else as reserved."""
+    found = usage(reply)
+    if found is None:
         return reserved
-    tokens = reply.input_tokens + reply.output_tokens
-    return Spend(1, tokens, reply_money(reply, price) or 0.0)
+    return Spend(1, sum(found), _priced(reply, found, price) or 0.0)
 
 
 def charge_failed(error: BackendError, answered_partly: bool, reserved: Spend) -> Spend:
@@ -82,16 +82,40 @@ def is_free(error: BackendError, answered_partly: bool) -> bool:
 
 
 def reply_money(reply: Reply, price: PriceSpec | None) -> float | None:
-    """What an answer cost by its usage; None without a price per token, or without usage."""
-    if price is None or price.input_per_million is None or price.output_per_million is None:
-        return None
+    """What an answer cost by its reported usage; None without a price per token, or without it.
+
+    What is only recounted is less than what is billed: no template, tools, images or reasoning that
+    stayed hidden are in it.
+    """
+    found = reported(reply)
+    return None if found is None else _priced(reply, found, price)
+
+
+def reported(reply: Reply) -> tuple[int, int] | None:
+    """Tokens of the request and of the answer, as they are billed; None where nobody said."""
+    return None if reply.usage_source == "recounted" else usage(reply)
+
+
+def usage(reply: Reply) -> tuple[int, int] | None:
+    """Tokens of the request and of the answer, reported or recounted; None where there is no usage.
+
+    No tokens at all for an answer that says something are none.
+    """
     if reply.input_tokens is None or reply.output_tokens is None:
         return None
-    cached = min(reply.cached_tokens, reply.input_tokens)
+    if not reply.output_tokens and (reply.text or reply.reasoning or reply.tool_calls):
+        return None
+    return reply.input_tokens, reply.output_tokens
+
+
+def _priced(reply: Reply, tokens: tuple[int, int], price: PriceSpec | None) -> float | None:
+    if price is None or price.input_per_million is None or price.output_per_million is None:
+        return None
+    given, made = tokens
+    cached = min(reply.cached_tokens, given)
     if price.cached_per_million is None:
         cached = 0
-    full = money(price, reply.input_tokens - cached, reply.output_tokens)
-    return full + cached * (price.cached_per_million or 0.0) / 1e6
+    return money(price, given - cached, made) + cached * (price.cached_per_million or 0.0) / 1e6
 
 
 def money(price: PriceSpec | None, input_tokens: int, output_tokens: int) -> float:

@@ -32,6 +32,7 @@ from exitdrill.backend import (
 )
 from exitdrill.errors import AdapterError, BackendError, ErrorKind, ScenarioError
 from exitdrill_adapters.openai import OpenAIBackend
+from exitdrill_adapters.openai.recount import TokenCounter
 
 from .conftest import MakeBackend
 from .provoking_server import (
@@ -48,6 +49,7 @@ from .provoking_server import (
 
 HI = {"messages": [{"role": "user", "content": "hi there"}]}
 STOP = chunk(finish="stop")
+LONG = {"messages": [{"role": "user", "content": "a " * 400_000}]}
 
 
 async def ask(
@@ -320,13 +322,21 @@ async def test_many_at_once(server: ProvokingServer, make: MakeBackend) -> None:
         ({"X-Cache": "MISS, HIT"}, "x-cache: MISS, HIT"),
         ({"X-Cache": "TCP_HIT"}, "x-cache: TCP_HIT"),
         ({"X-Cache": "Miss from cloudfront"}, None),
-        ({"X-Cache": "RefreshHit from cloudfront"}, None),
+        ({"X-Cache": "RefreshHit from cloudfront"}, "x-cache: RefreshHit from cloudfront"),
+        ({"X-Cache": "hit-for-pass"}, None),
+        ({"X-Cache": "MISS, hit-for-miss"}, None),
+        ({"X-Cache": "hit-for-pass, HIT"}, "x-cache: hit-for-pass, HIT"),
+        ({"X-Cache": "cache-hit: 0"}, None),
+        ({"X-Cache": "cache-hit: 1"}, "x-cache: cache-hit: 1"),
+        ({"X-Cache": "hit=false"}, None),
+        ({"X-Cache-Status": "NO-HIT"}, None),
+        ({"X-Cache-Status": "NOT HIT"}, None),
         ({"X-Cache": "white"}, None),
         ({"X-Cache-Status": "Hit"}, "x-cache-status: Hit"),
         ({"CF-Cache-Status": "DYNAMIC"}, None),
         ({"CF-Cache-Status": "MISS"}, None),
         ({"CF-Cache-Status": "EXPIRED"}, None),
-        ({"CF-Cache-Status": "REVALIDATED"}, None),
+        ({"CF-Cache-Status": "REVALIDATED"}, "cf-cache-status: REVALIDATED"),
         ({"CF-Cache-Status": "HIT"}, "cf-cache-status: HIT"),
         ({"CF-Cache-Status": "STALE"}, "cf-cache-status: STALE"),
         ({"CF-Cache-Status": "UPDATING"}, "cf-cache-status: UPDATING"),
@@ -349,6 +359,8 @@ async def test_many_at_once(server: ProvokingServer, make: MakeBackend) -> None:
         ({"Cache-Status": "a; hit=?1"}, "cache-status: a; hit=?1"),
         ({"Cache-Status": "a; hit=?0"}, None),
         ({"Cache-Status": "hit; fwd=uri-miss"}, None),
+        ({"Cache-Status": 'a; fwd=miss; detail="x; hit"'}, None),
+        ({"Cache-Status": 'a; detail="x"; hit'}, 'cache-status: a; detail="x"; hit'),
         ({"Age": "7"}, "age: 7"),
         ({"Age": "0"}, None),
         ({"Age": "-3"}, None),
@@ -488,6 +500,48 @@ async def test_counting_needs_no_connection(
             seen.append(await anext(stream))
         waiting.append(stream)  # its last event is out, and it is not done
     assert len(server.connections) == 1
+
+
+async def test_a_request_is_counted_once(tokenizer: Path) -> None:
+    counter = TokenCounter(tokenizer / "tokenizer.json")
+    took = []
+    for _ in range(2):
+        before = time.monotonic()
+        assert counter.given(LONG) == 400_000
+        took.append(time.monotonic() - before)
+    assert took[1] < took[0] / 4
+
+
+async def test_a_request_is_counted_while_the_server_answers(
+    server: ProvokingServer, make: MakeBackend, tokenizer: Path
+) -> None:
+    counter = TokenCounter(tokenizer / "tokenizer.json")
+    before = time.monotonic()
+    counter.given(LONG)
+    alone = time.monotonic() - before
+    server.answer(Answer([2 * alone + 0.2, *sse(chunk("a"), STOP, DONE).body]))
+    backend = make(tokenizer=str(tokenizer / "tokenizer.json"))
+    await backend.start()
+    stream = backend.stream(backend.prepare(Request("chat", LONG)))
+    while not isinstance(await anext(stream), Finish):
+        pass
+    before = time.monotonic()
+    counted = await anext(stream)
+    assert time.monotonic() - before < max(alone / 2, 0.05)
+    assert isinstance(counted, Usage)
+    assert counted.input_tokens == 400_000
+
+
+async def test_a_whole_answer_does_not_fail_because_it_is_counted(
+    server: ProvokingServer, make: MakeBackend, tokenizer: Path
+) -> None:
+    server.answer(sse(chunk("a " * 400_000), STOP, DONE))
+    hasty = Timeouts(connect=5, request=10, gap=0.1)
+    backend = make(tokenizer=str(tokenizer / "tokenizer.json"), timeouts=hasty)
+    before = time.monotonic()
+    got = await answered(backend)
+    assert (got.finish, got.usage_source) == ("stop", None)
+    assert time.monotonic() - before < hasty.request / 2
 
 
 async def test_a_served_folder_brings_its_tokenizer(

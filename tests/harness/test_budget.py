@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.harness.drills import Log, Say, cases, failing, late, request, right, rows, scenario
 
-from exitdrill.backend import Reply, Request
+from exitdrill.backend import Reply, Request, ToolCall
 from exitdrill.budget import Budget, charge, charge_failed, money, reply_money, worst_case
 from exitdrill.drill import Result, run
 from exitdrill.errors import ERROR_KINDS, BackendError, BudgetSpent, ErrorKind, ScenarioError
@@ -243,6 +243,8 @@ def test_no_prompt_has_more_tokens_than_its_worst_case(text: str) -> None:
         (Reply(input_tokens=100, output_tokens=10), HOURLY, None),
         (Reply(input_tokens=100, output_tokens=10), None, None),
         (Reply(text="no usage"), PRICE, None),
+        (Reply(text="x", input_tokens=100, output_tokens=0), PRICE, None),
+        (Reply(input_tokens=100, output_tokens=10, usage_source="recounted"), PRICE, None),
     ],
 )
 def test_an_answer_costs_what_its_usage_says(
@@ -255,6 +257,15 @@ def test_an_answer_costs_what_its_usage_says(
 def test_unknown_usage_is_charged_at_the_worst_case() -> None:
     assert charge(Reply(text="x"), WORST, PRICE) == WORST
     assert charge(Reply(input_tokens=5), WORST, PRICE) == WORST
+    for said in ({"text": "x"}, {"reasoning": "x"}, {"tool_calls": (ToolCall("1", "f", "{}"),)}):
+        none = Reply(input_tokens=5, output_tokens=0, **said)
+        assert charge(none, WORST, PRICE) == WORST, "nothing is said without a token"
+    assert charge(Reply(input_tokens=5, output_tokens=0), WORST, PRICE).tokens == 5
+
+
+def test_what_is_only_recounted_is_charged_all_the_same() -> None:
+    counted = Reply(text="x", input_tokens=100, output_tokens=10, usage_source="recounted")
+    assert charge(counted, WORST, PRICE) == Spend(1, 110, money(PRICE, 100, 10))
 
 
 REFUSED = {

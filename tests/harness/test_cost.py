@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.harness.facts_of import NAN, arm, pair, view
+from tests.harness.facts_of import BROKEN, INF, NAN, arm, pair, view
 from tests.harness.scenes import TOML, scene
 
 from exitdrill.backend import MOST_TOKENS, Reply
@@ -19,6 +19,7 @@ from exitdrill.measures.base import ArmFacts, Pair, Row
 from exitdrill.measures.volume import volume
 from exitdrill.plan import make_plan
 from exitdrill.scenario import PriceSpec, load
+from exitdrill.verdict import judge
 
 Json = dict[str, Any]
 
@@ -77,7 +78,7 @@ def test_a_server_that_waits_for_work_is_paid_all_the_same() -> None:
     facts = Pair(api(0.002), own(2.0), 0.9)
     found = row("cost_per_request", facts)
     assert found.candidate == pytest.approx(3.6 / 3600 / 2 / 0.55)
-    assert "2 answers/s, 55 % of the time at work" in (found.note or "")
+    assert "2 answers/s (1 at once), 55 % of the time at work" in (found.note or "")
     told = volume(facts)
     assert told is not None
     own_cost = told["candidate"]
@@ -128,16 +129,65 @@ def test_replayed_answers_are_no_throughput_and_cost_their_tokens() -> None:
 def test_why_the_incumbent_has_no_cost_is_said() -> None:
     found = row("cost_per_request", Pair(api(NAN), own(2.0), 0.9))
     assert (found.incumbent, found.estimate) == (None, None)
-    assert "incumbent: 8 of 8 answers came without usage" in (found.note or "")
+    assert "incumbent: 8 of 8 answers came without a reported usage" in (found.note or "")
+
+
+def test_what_is_only_counted_has_no_price() -> None:
+    """A tokenizer's file knows neither the template nor what stayed hidden."""
+    counted = {"columns": {"counted_output_tokens": np.full((4, 2), 5.0)}}
+    found = row("cost_per_1000", Pair(api(0.1), api(NAN, **counted), 0.9))
+    assert (found.candidate, found.estimate) == (None, None)
+    assert (found.note or "").startswith(
+        "not measured: 8 of 8 answers came without a reported usage, and what is counted with its "
+        "own tokenizer is less than what is billed"
+    )
+
+
+def test_nothing_is_no_answer_that_an_hour_is_shared_by() -> None:
+    """Two of eight came without any content: 6 in 4 s, all of them right."""
+    times = np.ones((4, 2))
+    times[0] = INF
+    columns = {"columns": {"ttft": times, "success": np.where(np.isinf(times), 0.0, 1.0)}}
+    theirs = own(2.0, price=ALWAYS_BUSY, **columns, busy_answers=6)
+    for measure in ("cost_per_request", "cost_per_right_answer"):
+        found = row(measure, Pair(api(0.002), theirs, 0.9))
+        assert found.candidate == pytest.approx(3.6 / 3600 * 4 / 6)
+        assert found.n == 6
+        assert "2 answers without any content left out" in (found.note or "")
+    silent = own(2.0, columns={"ttft": np.full((4, 2), INF)}, busy_answers=0)
+    assert row("cost_per_request", Pair(api(0.002), silent, 0.9)).note == (
+        "not measured: there was no answer"
+    )
+
+
+def test_open_arrivals_do_not_show_what_a_server_can_do() -> None:
+    facts = Pair(api(0.1), replace(own(10.5), arrivals="open"), 0.9)
+    found = row("cost_per_request", facts)
+    assert found.candidate is None
+    assert "with open arrivals it is not known what the server can do" in (found.note or "")
+    told = volume(facts)
+    assert told is not None
+    assert told["candidate"]["capacity_per_month"] is None
+    assert told["break_even"]["expected"] is None
+    assert told["break_even"]["text"].startswith("not known: own: with open arrivals")
+    assert "10.5 answers/s" not in told["note"]
+
+
+def test_how_many_at_once_stands_with_the_capacity() -> None:
+    facts = Pair(api(0.1), replace(own(2.0), concurrency=12), 0.9)
+    assert "2 answers/s (12 at once)" in (row("cost_per_request", facts).note or "")
+    told = volume(facts)
+    assert told is not None
+    assert "2 answers/s (as measured, 12 at once)" in told["note"]
 
 
 # --- tokens -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("reply", "used", "counted", "reported"),
+    ("reply", "used", "counted"),
     [
-        (Reply(input_tokens=9, output_tokens=4, usage_source="reported"), (9, 4), (NAN, NAN), 1),
+        (Reply(input_tokens=9, output_tokens=4, usage_source="reported"), (9, 4), (NAN, NAN)),
         (
             Reply(
                 input_tokens=9,
@@ -146,9 +196,8 @@ def test_why_the_incumbent_has_no_cost_is_said() -> None:
                 recounted_input_tokens=9,
                 recounted_output_tokens=4,
             ),
+            (NAN, NAN),  # what is counted is less than what is billed
             (9, 4),
-            (9, 4),
-            0,
         ),
         (
             Reply(
@@ -160,13 +209,17 @@ def test_why_the_incumbent_has_no_cost_is_said() -> None:
             ),
             (MOST_TOKENS, 0),
             (7, 4),
-            1,
         ),
-        (Reply(), (NAN, NAN), (NAN, NAN), NAN),
+        (
+            Reply(text="so much", input_tokens=9, output_tokens=0, usage_source="reported"),
+            (NAN, NAN),  # that is no usage
+            (NAN, NAN),
+        ),
+        (Reply(), (NAN, NAN), (NAN, NAN)),
     ],
 )
 def test_both_counts_stand_beside_each_other(
-    reply: Reply, used: tuple[float, float], counted: tuple[float, float], reported: float
+    reply: Reply, used: tuple[float, float], counted: tuple[float, float]
 ) -> None:
     columns = {**BY_NAME["input_tokens"].columns, **BY_NAME["counted_output_tokens"].columns}
     values = {name: column(view(reply)) for name, column in columns.items()}
@@ -176,14 +229,14 @@ def test_both_counts_stand_beside_each_other(
     assert [values[f"counted_{name}_tokens"] for name in ("input", "output")] == pytest.approx(
         counted, nan_ok=True
     )
-    assert values["usage_reported"] == pytest.approx(reported, nan_ok=True)
+    of_an_error = [column(view(reply, failure=BROKEN)) for column in columns.values()]
+    assert np.isnan(of_an_error).all()
 
 
-def usage(reported: Any, counted: Any, source: float = 1.0) -> Json:
+def usage(reported: Any, counted: Any) -> Json:
     """The columns of both counts of output tokens."""
     columns = {"output_tokens": np.array(reported, float)}
     columns["counted_output_tokens"] = np.array(counted, float)
-    columns["usage_reported"] = np.where(np.isnan(columns["output_tokens"]), NAN, source)
     return columns
 
 
@@ -214,16 +267,31 @@ def test_a_bill_that_differs_from_the_own_count_is_said(
         assert told is None or told in note.partition("candidate: ")[2]
 
 
-def test_where_the_counts_come_from() -> None:
-    mixed = usage([[10.0, 10], [10, 10]], [[NAN, 10], [NAN, 10]])
-    mixed["usage_reported"] = np.array([[1.0, 0], [1, 0]])
-    found = row("output_tokens", pair(usage([[10.0, NAN]] * 2, [[NAN, NAN]] * 2), mixed))
-    assert "incumbent: reported by the backend for 2 of 2;" in (found.note or "")
-    assert (
-        "candidate: reported by the backend for 2 of 4, the others counted by its own tokenizer"
-        in (found.note or "")
-    )
-    assert (found.candidate, found.n) == (10, 2)
+@pytest.mark.parametrize("measure", ["output_tokens", "counted_output_tokens"])
+@pytest.mark.parametrize("partly", ["incumbent", "candidate"])
+def test_a_mean_is_not_made_of_a_handful_of_answers(measure: str, partly: str) -> None:
+    some = np.full((25, 2), NAN)
+    some[0, 0] = 3
+    whole, part = usage(np.full((25, 2), 5), np.full((25, 2), 5)), usage(some, some)
+    found = row(measure, pair(part, whole) if partly == "incumbent" else pair(whole, part))
+    assert getattr(found, partly) is None
+    assert found.estimate is None
+    assert f"{partly}: 49 of 50 answers came without a" in (found.note or "")
+    answered = np.where(np.isnan(some), 0.0, 1.0)  # the others are errors: they have no tokens
+    found = row(measure, pair(whole, part | {"answered": answered}))
+    assert (found.candidate, found.n) == (3, 1)
+
+
+def test_a_cap_on_tokens_does_not_pass_on_a_handful_of_answers() -> None:
+    some = np.full((25, 2), NAN)
+    some[0, 0] = 3
+    whole = usage(np.full((25, 2), 5), np.full((25, 2), NAN))
+    spec = {"name": "short", "measure": "output_tokens", "margin": None, "limit": 10}
+    (gate,) = judge([spec], pair(whole, usage(some, some)), 0.05, 50)
+    assert (gate.status, gate.estimate) == ("open", None)
+    assert "49 of 50 answers came without a reported usage" in gate.reason
+    (gate,) = judge([spec], pair(whole, whole), 0.05, 50)
+    assert gate.status == "pass"
 
 
 def test_a_count_of_one_arm_is_shown_alone() -> None:
@@ -231,10 +299,10 @@ def test_a_count_of_one_arm_is_shown_alone() -> None:
     some = usage([[12.0, 12]], [[8.0, 10]])
     found = row("counted_output_tokens", pair(none, some))
     assert (found.incumbent, found.candidate, found.estimate, found.n) == (None, 9, None, 1)
-    assert (found.note or "").startswith("no case has a count on both arms")
+    assert (found.note or "").startswith("no case has a count on both arms: incumbent: 2 of 2")
     found = row("counted_output_tokens", pair(some, none))
     assert (found.incumbent, found.candidate) == (9, None)
-    assert (found.note or "").startswith("not measured: the candidate has no count")
+    assert (found.note or "").startswith("not measured: candidate: 2 of 2 answers came without")
 
 
 # --- volume -------------------------------------------------------------------------------------
@@ -274,7 +342,7 @@ def test_the_break_even_by_hand() -> None:
         "V* = fixed per month / (price per request of the API − variable cost of own hosting)",
         "73 EUR / (0.0001 EUR − 0)",
         "0.1 EUR per hour x 730 h",
-        "10 answers/s (as measured) x 3600 x 730 x utilisation",
+        "10 answers/s (as measured, 1 at once) x 3600 x 730 x utilisation",
         "Staff, idle replicas, storage and traffic are not in it",
     ):
         assert part in found["note"]

@@ -34,9 +34,10 @@ def column(measure: str, reply: Reply, **more: Any) -> float:
 
 
 def timed(tokens: int | None = 101, **more: Any) -> Reply:
-    """The first token after 0.5 s, the last one after 2.5 s."""
+    """The first token after 0.5 s, the last one after 2.5 s; some 100 words."""
     times = {"first_at": SECOND // 2, "last_at": SECOND * 5 // 2, "started_at": SECOND // 4}
-    return Reply(**{**times, "output_tokens": tokens, **more})
+    usage = {"input_tokens": 5, "output_tokens": tokens, "text": "word " * 100}
+    return Reply(**{**times, **usage, **more})
 
 
 # --- columns ------------------------------------------------------------------------------------
@@ -63,6 +64,7 @@ def test_a_replayed_failure_is_a_missed_deadline(measure: str) -> None:
         (1001, 101, 0.02),  # what was seen to arrive, and not what is billed
         (MOST, 101, 0.02),
         (MOST, None, NAN),  # so many did not come in 2 s, one by one
+        (1001, None, NAN),  # nor did 1,001 tokens come as 500 bytes
         (101, 0, NAN),
         (0, None, NAN),
         (None, None, NAN),
@@ -146,7 +148,9 @@ def test_an_arm_of_replayed_answers_has_no_times() -> None:
     nothing = {"ttft": np.full((100, 2), NAN), "replayed": np.ones((100, 2))}
     found = row("ttft_p50", pair({"ttft": np.ones((100, 2))}, nothing))
     assert (found.incumbent, found.candidate, found.estimate) == (1, None, None)
-    assert (found.note or "").startswith("not measured: no trial of the candidate has this time")
+    assert (found.note or "").startswith(
+        "not measured: candidate: 200 of 200 answers have no such time"
+    )
     assert "candidate: 200 answers came from a cache or a recording" in (found.note or "")
     found = row("ttft_p50", pair(nothing, nothing))
     assert (found.incumbent, found.candidate, found.n) == (None, None, 0)
@@ -208,6 +212,72 @@ def test_tokens_per_second_go_by_the_own_count() -> None:
     assert "candidate: tokens by its own tokenizer" in (found.note or "")
 
 
+def test_nothing_is_no_answer_however_quick() -> None:
+    """Two of eight came without any content: their tokens are no tokens of an answer either."""
+    times, tokens = np.ones((4, 2)), np.full((4, 2), 10.0)
+    times[0], tokens[0] = INF, NAN
+    facts = Pair(busy(8, 8.0), busy(6, 8.0, ttft=times, output_tokens=tokens), 0.9)
+    found = row("output_tokens_per_second", facts)
+    assert found.candidate == 7.5
+    said = "candidate: closed loop, 1 at once; 2 answers without any content left out"
+    for measure in ("answers_per_second", "output_tokens_per_second"):
+        note = row(measure, facts).note or ""
+        assert said in note
+        assert note.count("left out") == 1
+
+
+def test_open_arrivals_show_the_load_and_not_the_server() -> None:
+    ours, theirs = (replace(busy(8, seconds), arrivals="open") for seconds in (16.0, 4.0))
+    found = row("answers_per_second", Pair(ours, theirs, 0.9))
+    assert found.candidate == 2
+    assert "candidate: the rate at which requests arrived" in (found.note or "")
+    assert "closed loop" not in (found.note or "")
+
+
+def test_tokens_that_cannot_have_arrived_are_no_rate() -> None:
+    facts = pair(
+        {"tpot": np.ones((4, 2)), "output_tokens": [[15, 15]] * 4, "most_tokens": [[15, 15]] * 4},
+        {
+            "tpot": np.full((4, 2), NAN),
+            "output_tokens": np.full((4, 2), 1011.0),
+            "most_tokens": np.full((4, 2), 15.0),
+        },
+        busy_answers=8,
+        busy_seconds=8.0,
+    )
+    assert row("output_tokens_per_second", facts).candidate is None
+    found = row("tpot_p50", facts)
+    assert (found.candidate, found.estimate) == (None, None)
+    assert "candidate: 8 answers with more tokens reported than can have arrived" in (
+        found.note or ""
+    )
+    assert "incumbent: 8" not in (found.note or "")
+
+
+@pytest.mark.parametrize(
+    ("untimed", "failed", "known"), [(38, 2, None), (4, 30, INF), (19, 2, 1.0), (0, 40, INF)]
+)
+def test_where_most_answers_have_no_time_a_few_failures_are_no_percentile(
+    untimed: int, failed: int, known: float | None
+) -> None:
+    """Forty trials: so many came at once, so many failed."""
+    times, answered = np.ones((40, 1)), np.ones((40, 1))
+    times[:untimed], times[40 - failed :], answered[40 - failed :] = NAN, INF, 0
+    theirs = {"tpot": times, "answered": answered}
+    facts = pair({"tpot": np.ones((40, 1))}, theirs)
+    found = row("tpot_p50", facts)
+    drawn = [each["name"] for each in distributions(facts)]
+    if known is None:
+        assert (found.incumbent, found.candidate, found.own) == (1, None, None)
+        assert (found.note or "").startswith(
+            "not measured: candidate: 38 of 38 answers have no such time"
+        )
+        assert drawn == []
+    else:
+        assert found.candidate == known
+        assert drawn == ["tpot"]
+
+
 REPLAYED = np.array([[1.0, 0], [0, 0], [0, 0], [0, 0]])
 
 
@@ -223,7 +293,7 @@ REPLAYED = np.array([[1.0, 0], [0, 0], [0, 0], [0, 0]])
         (
             busy(8, 4.0, output_tokens=np.full((4, 2), NAN)),
             "tokens",
-            "8 answers came without a count of tokens",
+            "8 answers came without a count of what arrived",
         ),
         (busy(0, 4.0, answered=np.zeros((4, 2))), "tokens", "there was no answer"),
     ],

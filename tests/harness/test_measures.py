@@ -19,6 +19,7 @@ from exitdrill.scenario import GateSpec, PriceSpec
 from exitdrill.stats import percentile_interval, proportion_interval, tango_interval
 
 RIGHT: Checker = exact()
+Columns = dict[str, list[list[float]]]
 
 
 def problem(_: Reply, __: object) -> bool:
@@ -133,9 +134,11 @@ SECOND = 1_000_000_000
 
 
 def timed(first: float | None, last: float | None, tokens: int | None, **more: Any) -> Reply:
-    """A reply with times in seconds."""
+    """A long reply with times in seconds."""
     at = [None if each is None else int(each * SECOND) for each in (first, last)]
-    return Reply(first_at=at[0], last_at=at[1], output_tokens=tokens, **more)
+    return Reply(
+        first_at=at[0], last_at=at[1], input_tokens=5, output_tokens=tokens, text="x" * 400, **more
+    )
 
 
 @pytest.mark.parametrize(
@@ -151,6 +154,8 @@ def timed(first: float | None, last: float | None, tokens: int | None, **more: A
         (timed(0.5, 0.5, 101), 0, 0.5, NAN, 0.5),  # all at once: nobody saw it being generated
         (timed(0.5, 0.5009, 101), 0, 0.5, NAN, 0.5009),
         (timed(0.5, 0.502, 101), 0, 0.5, 0.00002, 0.502),
+        (timed(0.5, 2.5, 404), 0, 0.5, 2 / 403, 2.5),  # a byte each, and marks
+        (timed(0.5, 2.5, 405), 0, 0.5, NAN, 2.5),  # not all of them can have arrived
         (timed(None, 2.5, 5), 0, INF, INF, INF),  # an empty answer is not a fast one
         (timed(None, None, None), 0, INF, INF, INF),
     ],
@@ -196,6 +201,8 @@ PER_HOUR = PRICE | {"per_hour": 3.6, "utilisation": [1, 1]}
             0.0021,
         ),
         (PER_TOKEN, Reply(text="no usage"), None),
+        (PER_TOKEN, Reply(text="x", input_tokens=1000, output_tokens=0), None),  # that is none
+        (PER_TOKEN, Reply(input_tokens=1000, output_tokens=1, usage_source="recounted"), None),
         (PER_HOUR, Reply(input_tokens=1000, output_tokens=100), None),
         (None, Reply(input_tokens=1000, output_tokens=100), None),
     ],
@@ -527,13 +534,14 @@ def test_currencies_are_not_subtracted() -> None:
     assert (found.incumbent, found.estimate) == (None, None)
     assert found.candidate == pytest.approx(2)
     assert found.unit == "EUR/1000 requests"
+    assert "incumbent: 1 USD, which is not compared; price per token" in (found.note or "")
 
 
 @pytest.mark.parametrize(
     ("price", "money", "why"),
     [
         (None, NAN, "the scenario gives no price"),
-        (PER_TOKEN, NAN, "6 of 6 answers came without usage"),
+        (PER_TOKEN, NAN, "6 of 6 answers came without a reported usage"),
     ],
 )
 def test_an_unknown_cost_is_said(price: dict[str, Any] | None, money: float, why: str) -> None:
@@ -547,7 +555,8 @@ def test_a_cost_is_not_guessed_from_some_of_the_answers() -> None:
     money[0, 0] = NAN
     answered = np.ones((3, 2))
     facts = pair({"money": money}, {"money": money, "answered": answered}, price=PER_TOKEN)
-    assert row("cost_per_1000", facts).note == "not measured: 1 of 6 answers came without usage"
+    why = "not measured: 1 of 6 answers came without a reported usage"
+    assert row("cost_per_1000", facts).note == why
     answered[0, 0] = 0  # that one was an error: it has no usage to report
     facts = pair({"money": money}, {"money": money, "answered": answered}, price=PER_TOKEN)
     found = row("cost_per_1000", facts)
@@ -556,13 +565,15 @@ def test_a_cost_is_not_guessed_from_some_of_the_answers() -> None:
 
 
 def test_tokens_are_compared_case_by_case() -> None:
-    found = row(
-        "output_tokens",
-        pair(
-            {"output_tokens": [[10, 12], [20, 20], [NAN, NAN]]},
-            {"output_tokens": [[13, 13], [NAN, 26], [5, 5]]},
-        ),
-    )
+    ours: Columns = {
+        "output_tokens": [[10, 12], [20, 20], [NAN, NAN]],
+        "answered": [[1, 1], [1, 1], [0, 0]],
+    }
+    theirs: Columns = {
+        "output_tokens": [[13, 13], [NAN, 26], [5, 5]],
+        "answered": [[1, 1], [0, 1], [1, 1]],
+    }
+    found = row("output_tokens", pair(ours, theirs))
     assert (found.incumbent, found.candidate, found.estimate, found.n) == (15.5, 19.5, 4, 2)
 
 

@@ -188,7 +188,7 @@ class OpenAIBackend:
         _refuse_rejected(prepared)
         operation, gap = prepared.request.operation, self._config.timeouts.gap
         reader = ChunkReader(self._vendor, operation, prepared.body, transport.cleaner)
-        progress, kept = Progress(), list[Event]()
+        progress, kept, given = Progress(), list[Event](), self._given(prepared)
         with transport.translated(progress):
             async with transport.post(_PATHS[operation], prepared.body, progress) as response:
                 if (source := replayed(response.headers, transport.cleaner)) is not None:
@@ -200,14 +200,14 @@ class OpenAIBackend:
                             kept += events
                         for event in events:
                             yield event
-        if (usage := await self._recount(prepared, kept)) is not None:
+        if (usage := await self._recount(given, kept, start)) is not None:
             yield usage
 
     async def _embed(
         self, transport: Transport, prepared: Prepared, start: int
     ) -> AsyncIterator[Event]:
         _refuse_rejected(prepared)
-        progress = Progress()
+        progress, given = Progress(), self._given(prepared)
         with transport.translated(progress):
             async with transport.post(_PATHS["embedding"], prepared.body, progress) as response:
                 source = replayed(response.headers, transport.cleaner)
@@ -217,14 +217,35 @@ class OpenAIBackend:
             yield Replayed(events[0].at, source)
         for event in events:
             yield event
-        if (usage := await self._recount(prepared, events)) is not None:
+        if (usage := await self._recount(given, events, start)) is not None:
             yield usage
 
-    async def _recount(self, prepared: Prepared, events: list[Event]) -> Usage | None:
-        """Counted after the answer and without its connection: nobody's time but our own."""
+    def _given(self, prepared: Prepared) -> asyncio.Future[int | None] | None:
+        """The request's own count, begun now: it is made while the server answers."""
         if self._counter is None:
             return None
-        return await asyncio.to_thread(self._counter.usage, prepared, events)
+        loop = asyncio.get_running_loop()
+        return loop.run_in_executor(None, self._counter.given, prepared.body)
+
+    async def _recount(
+        self, given: asyncio.Future[int | None] | None, events: list[Event], start: int
+    ) -> Usage | None:
+        """Counted after the answer and without its connection: nobody's time but our own.
+
+        An answer that is whole must not fail for it: long before a timeout it is given up.
+        """
+        if self._counter is None or given is None:
+            return None
+        limits = self._config.timeouts
+        patience = min(limits.gap, limits.request - since(start) / 1e9) / 2
+        counting = asyncio.gather(given, asyncio.to_thread(self._counter.made, events))
+        try:
+            prompt, made = await asyncio.wait_for(counting, patience)
+        except TimeoutError:
+            return None
+        if prompt is None or made is None:
+            return None
+        return Usage(events[-1].at if events else 0, prompt, made, source="recounted")
 
     # --- beginnings
 

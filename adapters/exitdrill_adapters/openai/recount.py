@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exitdrill.backend import Event, Prepared, Reasoning, Text, ToolCallDelta, Usage
+from exitdrill.backend import Event, Reasoning, Text, ToolCallDelta
 from exitdrill.errors import AdapterError, ScenarioError
 
 if TYPE_CHECKING:
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 MOST_COUNTED = 1_000_000
 """Characters of what went in, or came out: more is not counted at all."""
+
+MOST_REMEMBERED = 100_000
+"""Requests whose count is kept."""
 
 NOTE = "tokenizer.json; of a chat its texts, without what the template puts around them"
 
@@ -47,28 +51,38 @@ class TokenCounter:
         # What a file sets for training would cut an answer off, or fill it up.
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
+        self._given: dict[bytes, int] = {}
 
-    def usage(self, prepared: Prepared, answer: list[Event]) -> Usage | None:
-        """The usage of an exchange, at the time of its last event; None where it is not counted.
+    def given(self, body: Mapping[str, Any]) -> int | None:
+        """Tokens of a request; None where it is not counted. Computes: not for an event loop.
 
-        Computes: not for an event loop.
+        A request is asked more than once: it is counted once.
         """
-        at = answer[-1].at if answer else 0
-        texts = ["\n".join(_texts(prepared.body)), "".join(map(_piece, answer))]
-        if max(map(len, texts)) > MOST_COUNTED:
+        text = "\n".join(_texts(body))
+        key = hashlib.blake2b(text.encode(errors="replace"), digest_size=16).digest()
+        if (found := self._given.get(key)) is None:
+            found = self._count(text)
+            if found is None:
+                return None
+            if len(self._given) < MOST_REMEMBERED:
+                self._given[key] = found
+        return found + _ready(body)
+
+    def made(self, answer: list[Event]) -> int | None:
+        """Tokens of an answer; None where it is not counted. Computes: not for an event loop."""
+        return self._count("".join(map(_piece, answer)))
+
+    def _count(self, text: str) -> int | None:
+        if len(text) > MOST_COUNTED:
             return None
+        # Half a character is no text to Rust. A batch, because only they let go of the GIL.
+        whole = text.encode(errors="replace").decode()
         try:
-            given, made = self._count(texts)
+            (found,) = self._tokenizer.encode_batch_fast([whole], add_special_tokens=False)
         except Exception as error:  # as above, and whatever a tokenizer's pattern may run into
             _log.warning("tokens were not counted: %s", error)
             return None
-        return Usage(at, given + _ready(prepared.body), made, source="recounted")
-
-    def _count(self, texts: list[str]) -> Iterator[int]:
-        # Half a character is no text to Rust. Batches, because only they let go of the GIL.
-        whole = [text.encode(errors="replace").decode() for text in texts]
-        found = self._tokenizer.encode_batch_fast(whole, add_special_tokens=False)
-        return (len(each.ids) for each in found)
+        return len(found)
 
 
 def _piece(event: Event) -> str:

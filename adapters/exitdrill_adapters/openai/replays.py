@@ -12,13 +12,21 @@ from collections.abc import Mapping
 from exitdrill_adapters.openai.cleaning import Cleaner
 
 _MAX_SOURCE = 100
-_HIT = re.compile(r"(?<![a-z])(hit|stale|updating)(?![a-z])", re.IGNORECASE)
+_HIT = re.compile(
+    r"(?<![a-z])(?<!no[-_ ])(?<!not[-_ ])(hit|stale|updating|revalidated|refreshhit)"
+    r"(?![a-z]|-for-|\s*[:=]\s*(0|no|false)\b)",
+    re.IGNORECASE,
+)
 """As a word of its own: "Hit from cloudfront", "TCP_HIT", "MISS, HIT", "SEMANTIC HIT"; not
-"RefreshHit", for which the origin was asked. STALE and UPDATING were stored, too."""
+"NO-HIT", "cache-hit: 0", nor Varnish's "hit-for-pass" and "hit-for-miss", which are misses. What is
+STALE or UPDATING was stored, too, and so was what the origin was only asked to confirm
+(REVALIDATED, CloudFront's "RefreshHit")."""
 
 _SIGNS: Mapping[str, re.Pattern[str]] = {
     "age": re.compile(r"\A0*[1-9]\d*\Z"),  # RFC 9111, 5.1: not generated for this request
-    "cache-status": re.compile(r";\s*hit\s*(\Z|[;,]|=\s*\?1)", re.IGNORECASE),  # RFC 9211, 2.1
+    "cache-status": re.compile(  # RFC 9211, 2.1; not within a quoted string
+        r'\A([^"]|"([^"\\]|\\.)*")*?;\s*hit\s*(\Z|[;,]|=\s*\?1)', re.IGNORECASE
+    ),
     "x-cache": _HIT,  # CloudFront; Fastly: docs.fastly.com, HTTP headers, X-Cache
     "x-cache-status": _HIT,  # Kong's proxy-cache: developer.konghq.com
     "cf-cache-status": _HIT,  # developers.cloudflare.com/cache/concepts/cache-responses

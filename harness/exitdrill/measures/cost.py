@@ -4,10 +4,12 @@
 
 A server runs all month and has work for a share of it: the middle of the price's ``utilisation``.
 
-It is what answers cost: a failure is no throughput, though its time is paid for; and what a failed
-attempt cost by the token is not known, so that it is left out, and counted in the row's note. An
-answer from a cache or a recording costs what it would have cost, by its usage; by the hour it says
-nothing.
+It is what answers cost: a failure is no throughput, though its time is paid for, nor is an answer
+without any content; and what a failed attempt cost by the token is not known, so that it is left
+out, and counted in the row's note. An answer from a cache or a recording costs what it would have
+cost, by its usage; by the hour it says nothing. By the token it takes a reported usage: what is
+counted with a tokenizer's file is less than what is billed. By the hour it takes a closed loop:
+open arrivals do not show what a server can do.
 """
 
 from __future__ import annotations
@@ -18,8 +20,14 @@ import numpy as np
 
 from exitdrill.measures import throughput
 from exitdrill.measures.base import NAN, ArmFacts, Measure, Pair, Row, TrialView
+from exitdrill.measures.latency import ttft
 from exitdrill.measures.success import success
-from exitdrill.measures.usage import REPLAYED, came_from_a_cache, replays
+from exitdrill.measures.usage import (
+    REPLAYED,
+    came_from_a_cache,
+    counted_output_tokens,
+    replays,
+)
 from exitdrill.scenario import USUAL_UTILISATION
 from exitdrill.sentences import level
 
@@ -57,9 +65,14 @@ def not_known(arm: ArmFacts) -> str | None:
     if not answers or (hourly(arm) and not arm.busy_answers):
         return "there was no answer"
     if hourly(arm):
-        return throughput.not_known(arm)
+        return throughput.capacity_not_known(arm)
     without = answers - _counted(arm)
-    return f"{without} of {answers} answers came without usage" if without else None
+    if not without:
+        return None
+    why = f"{without} of {answers} answers came without a reported usage"
+    if np.isnan(arm.columns["counted_output_tokens"]).all():
+        return why
+    return f"{why}, and what is counted with its own tokenizer is less than what is billed"
 
 
 def _right_not_known(arm: ArmFacts) -> str | None:
@@ -103,6 +116,9 @@ def _row(of: Money, why: Why, factor: int, things: str, formula: str) -> Callabl
         same = incumbent is not None and ours == theirs
         ends = {"candidate": _basis(pair.candidate)}
         ends["incumbent"] = why(pair.incumbent) or _basis(pair.incumbent)
+        if incumbent is not None and not same:
+            figure = level(str(ours), incumbent)
+            ends["incumbent"] = f"{figure}, which is not compared; {ends['incumbent']}"
         return Row(
             incumbent=incumbent if same else None,
             candidate=candidate,
@@ -116,7 +132,8 @@ def _row(of: Money, why: Why, factor: int, things: str, formula: str) -> Callabl
 
 
 def _answers(arm: ArmFacts) -> int:
-    return int(np.nansum(arm.columns["answered"]))
+    """How many answers there are to pay for."""
+    return int(throughput.came(arm).sum() if hourly(arm) else np.nansum(arm.columns["answered"]))
 
 
 def _counted(arm: ArmFacts) -> int:
@@ -132,7 +149,9 @@ def _basis(arm: ArmFacts) -> str:
         hour = level(f"{price['currency']} per hour", price["per_hour"])
         poor, good = utilisation(arm)
         share = f"{(poor + good) / 2 * 100:.3g} % of the time at work"
-        return f"{hour} at the measured {rate}, {share} ({where})"
+        asked = f"{arm.concurrency:,} at once"
+        said = f"{hour} at the measured {rate} ({asked}), {share} ({where})"
+        return "; ".join([said, *throughput.empties(arm)])
     notes = [f"price per token ({where})"]
     if arm.unpriced:
         notes.append(f"{arm.unpriced} failed attempts whose cost is not known are left out")
@@ -142,7 +161,12 @@ def _basis(arm: ArmFacts) -> str:
 
 
 def _measure(name: str, label: str, unit: str, row: Callable[[Pair], Row]) -> Measure:
-    needs = {**REPLAYED, "success": success}
+    needs = {
+        **REPLAYED,
+        "success": success,
+        "ttft": ttft,
+        "counted_output_tokens": counted_output_tokens,
+    }
     return Measure(name, label, f"money/{unit}", "cost", "lower", row, money, "money", needs=needs)
 
 

@@ -27,6 +27,8 @@ from exitdrill.measures.base import (
 from exitdrill.measures.usage import (
     GENERATED,
     REPLAYED,
+    generated_tokens,
+    more_than_arrived,
     not_timed,
     token_source,
 )
@@ -46,7 +48,8 @@ def ttft(view: TrialView) -> float:
 def tpot(view: TrialView) -> float:
     """Seconds per output token after the first; NaN below two, and where all came at once.
 
-    Tokens are counted by the backend's own tokenizer, or else as reported.
+    Tokens are counted by the backend's own tokenizer, or else as reported, where so many can have
+    arrived.
     """
     reply = view.reply
     if view.failed:
@@ -55,10 +58,8 @@ def tpot(view: TrialView) -> float:
         return NAN
     if reply.first_at is None or reply.last_at is None:
         return math.inf
-    tokens = reply.recounted_output_tokens
-    if tokens is None:
-        tokens = reply.output_tokens
-    if tokens is None or tokens < 2:
+    tokens = generated_tokens(view)
+    if math.isnan(tokens) or tokens < 2:
         return NAN
     each = (reply.last_at - reply.first_at) * NANO / (tokens - 1)
     return NAN if each < AT_ONCE else each
@@ -125,7 +126,7 @@ def percentile_row(time: Time, q: float) -> Callable[[Pair], Row]:
         incumbent, candidate = percentile(left, q), percentile(right, q)
         both = math.isfinite(incumbent) and math.isfinite(candidate)
         inner = 1 - (1 - pair.confidence) / 2
-        notes = [*_method(pair, time), *_missed(left, right, q), *not_timed(pair)]
+        notes = [*_method(pair, time), *_missed(left, right, q), *_left_out(pair, time)]
         interval = own = None
         try:
             theirs = _interval(pair.candidate, column, q, inner)
@@ -149,21 +150,47 @@ def percentile_row(time: Time, q: float) -> Callable[[Pair], Row]:
 
 
 def samples(arm: ArmFacts, column: str) -> Array:
-    """All measured times of an arm; infinite ones are missed deadlines."""
+    """All measured times of an arm; infinite ones are missed deadlines.
+
+    None at all where most of its answers have no time of this kind: a percentile of the others, and
+    of the failures, would be nobody's.
+    """
     values = arm.columns[column].ravel()
-    return values[~np.isnan(values)]
+    untimed, answers = _untimed(arm, column)
+    return values[:0] if untimed > answers / 2 else values[~np.isnan(values)]
+
+
+def _untimed(arm: ArmFacts, column: str) -> tuple[int, int]:
+    """How many answers have no such time, of how many."""
+    answered = arm.columns["answered"] == 1
+    return int(np.isnan(arm.columns[column][answered]).sum()), int(answered.sum())
 
 
 def _one_sided(pair: Pair, time: Time, q: float) -> Row:
     """The row of a time that at most one of the arms has; nothing can be compared."""
-    left, right = (samples(arm, time.column) for arm in (pair.incumbent, pair.candidate))
-    incumbent, candidate = (percentile(each, q) if len(each) else None for each in (left, right))
-    if incumbent is None and candidate is None:
-        return Row(note="; ".join(["not measured: no trial has this time", *not_timed(pair)]))
-    notes = [*_method(pair, time), "one arm only", *_missed(left, right, q), *not_timed(pair)]
-    if candidate is None:
-        notes.insert(0, "not measured: no trial of the candidate has this time")
-    return Row(incumbent, candidate, n=len(left) + len(right), note="; ".join(notes))
+    arms = {"incumbent": pair.incumbent, "candidate": pair.candidate}
+    times = {who: samples(arm, time.column) for who, arm in arms.items()}
+    found = {who: percentile(each, q) for who, each in times.items() if len(each)}
+    why = [f"{who}: {_no_time(arms[who], time)}" for who in arms if who not in found]
+    head = "one arm only" if "candidate" in found else "not measured"
+    notes = [f"{head}: {'; '.join(why)}", *_method(pair, time)]
+    left, right = times.values()
+    notes += [*_missed(left, right, q), *_left_out(pair, time)]
+    n = len(left) + len(right)
+    return Row(found.get("incumbent"), found.get("candidate"), n=n, note="; ".join(notes))
+
+
+def _no_time(arm: ArmFacts, time: Time) -> str:
+    untimed, answers = _untimed(arm, time.column)
+    if not untimed:
+        return "no trial has this time"
+    return f"{untimed:,} of {answers:,} answers have no such time"
+
+
+def _left_out(pair: Pair, time: Time) -> Iterator[str]:
+    yield from not_timed(pair)
+    if time.column == "tpot":
+        yield from more_than_arrived(pair)
 
 
 def _method(pair: Pair, time: Time) -> Iterator[str]:

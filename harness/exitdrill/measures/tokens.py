@@ -1,11 +1,12 @@
 """Tokens per request: as reported, and beside it as each backend's own tokenizer counts them.
 
-Tokenizers differ, so these compare bills, not texts.
+Tokenizers differ, so these compare bills, not texts. They are of answers: an error has none. An arm
+that counted some of its answers only has no mean.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,6 @@ from exitdrill.measures.usage import (
     counted_output_tokens,
     input_tokens,
     output_tokens,
-    usage_reported,
 )
 from exitdrill.sentences import level
 from exitdrill.stats import mean_interval
@@ -34,41 +34,38 @@ class _Side:
     uncounted: str
     method: str
 
-    def row(self, column: str, nothing: str) -> Callable[[Pair], Row]:
+    def row(self, column: str) -> Callable[[Pair], Row]:
         """A row of the mean over the cases that have the count on both arms."""
 
         def row(pair: Pair) -> Row:
-            left, right = (case_means(arm.columns[column]) for arm in _arms(pair).values())
+            arms = {"incumbent": pair.incumbent, "candidate": pair.candidate}
+            missing = {who: why for who, arm in arms.items() if (why := _missing(arm, column))}
+            left, right = (
+                np.full(len(arm.columns[column]), np.nan)
+                if who in missing
+                else case_means(arm.columns[column])
+                for who, arm in arms.items()
+            )
             both = ~np.isnan(left) & ~np.isnan(right)
-            n = int(both.sum())
-            notes = [
-                f"{who}: {note}"
-                for who, arm in _arms(pair).items()
-                for note in self.of(arm, column)
-            ]
-            if n == 0:
-                return _one_sided(left, right, nothing, notes)
+            notes = [f"{who}: {note}" for who, arm in arms.items() for note in self.of(arm)]
+            if not both.any():
+                return _one_sided(left, right, missing, notes)
             left, right = left[both], right[both]
             return Row(
                 incumbent=float(left.mean()),
                 candidate=float(right.mean()),
                 estimate=float((right - left).mean()),
-                interval=mean_interval(right - left, pair.confidence) if n > 1 else None,
-                n=n,
+                interval=mean_interval(right - left, pair.confidence) if len(left) > 1 else None,
+                n=len(left),
                 note="; ".join([_HOW if column == self.used else self.method, *notes]),
             )
 
         return row
 
-    def of(self, arm: ArmFacts, column: str) -> Iterator[str]:
-        """Where an arm's count comes from, and whether it is what its own tokenizer says."""
-        source = arm.columns["usage_reported"]
-        n, reported = int((~np.isnan(source)).sum()), int(np.nansum(source))
-        if n and column == self.used:
-            rest = "" if reported == n else ", the others counted by its own tokenizer"
-            yield f"reported by the backend for {reported:,} of {n:,}{rest}"
+    def of(self, arm: ArmFacts) -> Iterator[str]:
+        """How far what an arm reports is from what its own tokenizer says."""
         used, counted = arm.columns[self.used], arm.columns[self.counted]
-        compared = (source == 1) & ~np.isnan(counted)
+        compared = ~np.isnan(used) & ~np.isnan(counted)
         if compared.any():
             yield from self._differs(float(used[compared].sum()), float(counted[compared].sum()))
 
@@ -82,31 +79,35 @@ class _Side:
         yield f"it reports {times} what its own tokenizer counts ({self.uncounted} not in that)"
 
 
-def _arms(pair: Pair) -> dict[str, ArmFacts]:
-    return {"incumbent": pair.incumbent, "candidate": pair.candidate}
+def _missing(arm: ArmFacts, column: str) -> str | None:
+    """Why an arm has no mean, or None: what answers without a count used may be the most."""
+    counts = arm.columns[column][arm.columns["answered"] == 1]
+    without = int(np.isnan(counts).sum())
+    what = "a count by its own tokenizer" if column.startswith("counted") else "a reported usage"
+    if not len(counts):
+        return "there was no answer"
+    return f"{without:,} of {len(counts):,} answers came without {what}" if without else None
 
 
-def _one_sided(left: Array, right: Array, nothing: str, notes: list[str]) -> Row:
+def _one_sided(left: Array, right: Array, missing: Mapping[str, str], notes: list[str]) -> Row:
     ours, theirs = (each[~np.isnan(each)] for each in (left, right))
-    if not len(ours) and not len(theirs):
-        return Row(note=f"not measured: {nothing}")
     incumbent, candidate = (float(each.mean()) if len(each) else None for each in (ours, theirs))
-    head = "no case has a count on both arms"
-    if candidate is None:
-        head = "not measured: the candidate has no count"
-    return Row(incumbent, candidate, n=len(ours) + len(theirs), note="; ".join([head, *notes]))
+    head = "not measured" if candidate is None else "no case has a count on both arms"
+    why = "; ".join(map(": ".join, missing.items()))
+    note = "; ".join([f"{head}: {why}" if why else head, *notes])
+    return Row(incumbent, candidate, n=len(ours) + len(theirs), note=note)
 
 
-def _measure(name: str, label: str, column: Column, side: _Side, nothing: str) -> Measure:
+def _measure(name: str, label: str, column: Column, side: _Side) -> Measure:
     return Measure(
         name,
         label,
         "tokens",
         "cost",
         "lower",
-        side.row(name, nothing),
+        side.row(name),
         column,
-        needs={**_COLUMNS, "usage_reported": usage_reported},
+        needs=_COLUMNS,
     )
 
 
@@ -116,12 +117,12 @@ _COLUMNS = {
     "counted_input_tokens": counted_input_tokens,
     "counted_output_tokens": counted_output_tokens,
 }
-_HOW = "each as its own backend counts"
+_HOW = "as reported by each backend"
 _INPUT = _Side(
     "input_tokens",
     "counted_input_tokens",
     "a chat template's own tokens are",
-    "what a chat template adds is counted only where the model is in process",
+    "what a chat template and tools add is counted only where the model is in process",
 )
 _OUTPUT = _Side(
     "output_tokens",
@@ -129,24 +130,20 @@ _OUTPUT = _Side(
     "hidden reasoning and end marks are",
     "what was seen to arrive, without end marks",
 )
-_NO_USAGE = "no usage was reported"
-_NO_COUNT = "no backend counted with a tokenizer of its own"
 
 MEASURES = (
-    _measure("input_tokens", "input tokens per request", input_tokens, _INPUT, _NO_USAGE),
-    _measure("output_tokens", "output tokens per request", output_tokens, _OUTPUT, _NO_USAGE),
+    _measure("input_tokens", "input tokens per request", input_tokens, _INPUT),
+    _measure("output_tokens", "output tokens per request", output_tokens, _OUTPUT),
     _measure(
         "counted_input_tokens",
         "input tokens per request, by the backend's own tokenizer",
         counted_input_tokens,
         _INPUT,
-        _NO_COUNT,
     ),
     _measure(
         "counted_output_tokens",
         "output tokens per request, by the backend's own tokenizer",
         counted_output_tokens,
         _OUTPUT,
-        _NO_COUNT,
     ),
 )

@@ -2,37 +2,54 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
+import numpy.typing as npt
 
+from exitdrill.budget import reported
 from exitdrill.measures.base import NAN, ArmFacts, Array, Column, Pair, TrialView
+
+MARKS = 4
+"""Tokens of an answer, and of each of its tool calls, that need not be seen: its end, marks."""
 
 
 def input_tokens(view: TrialView) -> float:
-    """Tokens of the request: as reported, or else as its backend's own tokenizer counts them."""
-    return _number(view.reply.input_tokens)
+    """Tokens of the request as reported; NaN where they are not, and of an error."""
+    return _reported(view)[0]
 
 
 def output_tokens(view: TrialView) -> float:
-    """Tokens of the answer: as reported, or else as its backend's own tokenizer counts them."""
-    return _number(view.reply.output_tokens)
+    """Tokens of the answer as reported; NaN where they are not, and of an error."""
+    return _reported(view)[1]
 
 
 def counted_input_tokens(view: TrialView) -> float:
     """Tokens of the request by its backend's own tokenizer; NaN where it has none."""
-    return _number(view.reply.recounted_input_tokens)
+    return _number(view, view.reply.recounted_input_tokens)
 
 
 def counted_output_tokens(view: TrialView) -> float:
     """Tokens of the answer by its backend's own tokenizer; NaN where it has none."""
-    return _number(view.reply.recounted_output_tokens)
+    return _number(view, view.reply.recounted_output_tokens)
 
 
-def usage_reported(view: TrialView) -> float:
-    """1 where the usage was reported, 0 where it was only recounted, NaN where there is none."""
-    source = view.reply.usage_source
-    return NAN if source is None else float(source == "reported")
+def most_tokens(view: TrialView) -> float:
+    """The most output tokens that can have arrived: a token of the text holds at least one byte."""
+    reply = view.reply
+    calls = reply.tool_calls
+    texts = [reply.text, reply.reasoning, *(call.name + call.arguments for call in calls)]
+    size = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
+    return float(size + MARKS * (1 + len(calls)))
+
+
+def generated_tokens(view: TrialView) -> float:
+    """One value of `generated`."""
+    counted, tokens = counted_output_tokens(view), output_tokens(view)
+    if not math.isnan(counted):
+        return counted
+    return NAN if tokens > most_tokens(view) else tokens
 
 
 def replayed(view: TrialView) -> float:
@@ -40,14 +57,20 @@ def replayed(view: TrialView) -> float:
     return float(view.reply.replayed is not None)
 
 
-def _number(count: int | None) -> float:
-    return NAN if count is None else float(count)
+def _reported(view: TrialView) -> tuple[float, float]:
+    found = None if view.failed else reported(view.reply)
+    return (NAN, NAN) if found is None else (float(found[0]), float(found[1]))
+
+
+def _number(view: TrialView, count: int | None) -> float:
+    return NAN if count is None or view.failed else float(count)
 
 
 REPLAYED: Mapping[str, Column] = {"replayed": replayed}
 GENERATED: Mapping[str, Column] = {
     "output_tokens": output_tokens,
     "counted_output_tokens": counted_output_tokens,
+    "most_tokens": most_tokens,
 }
 """The columns that `generated` reads."""
 
@@ -55,15 +78,29 @@ GENERATED: Mapping[str, Column] = {
 def generated(arm: ArmFacts) -> Array:
     """Output tokens per trial for a rate: by the backend's own tokenizer where there is one.
 
-    It counts what was seen to arrive; what a server reports may hold tokens that it never sent,
-    and it is the server that is measured.
+    It counts what was seen to arrive; what a server reports may hold tokens that it never sent (of
+    reasoning), and it is the server that is measured. NaN where more are reported than can have
+    arrived.
     """
-    counted = arm.columns["counted_output_tokens"]
-    tokens: Array = np.where(np.isnan(counted), arm.columns["output_tokens"], counted)
+    billed, counted, most = (arm.columns[name] for name in GENERATED)
+    believed = np.where(billed > most, np.nan, billed)
+    tokens: Array = np.where(np.isnan(counted), believed, counted)
     return tokens
 
 
-def token_source(arm: ArmFacts, measured: Array) -> str:
+def more_than_arrived(pair: Pair) -> Iterator[str]:
+    """For each arm with answers of more tokens than can have arrived, how many."""
+    for who, arm in (("incumbent", pair.incumbent), ("candidate", pair.candidate)):
+        too_many = ~np.isnan(arm.columns["output_tokens"]) & np.isnan(generated(arm))
+        if count := int(too_many.sum()):
+            yield (
+                f"{who}: {count:,} {'answer' if count == 1 else 'answers'} with more tokens "
+                "reported than can have arrived (reasoning that stayed hidden?): how many did is "
+                "not known"
+            )
+
+
+def token_source(arm: ArmFacts, measured: npt.NDArray[np.bool_]) -> str:
     """Whose count `generated` is, over the trials where the mask ``measured`` is true."""
     n = int(measured.sum())
     counted = int((measured & ~np.isnan(arm.columns["counted_output_tokens"])).sum())

@@ -181,8 +181,8 @@ def _note(own: _Cost, api: _Cost, arm: ArmFacts, currency: str) -> str:
     if own.capacity is not None:
         rate = level("answers/s", throughput.answers_per_second(arm))
         capacity = (
-            f"one server of {own.name} takes {rate} (as measured) x 3600 x {HOURS_PER_MONTH} x "
-            "utilisation, and beyond that it takes another one"
+            f"one server of {own.name} takes {rate} (as measured, {arm.concurrency:,} at once) x "
+            f"3600 x {HOURS_PER_MONTH} x utilisation, and beyond that it takes another one"
         )
     return (
         "V* = fixed per month / (price per request of the API − variable cost of own hosting) = "
