@@ -1,5 +1,7 @@
 """A few cases to look at: first those that were lost, then the changed, then the rest.
 
+All repeats of a case are looked at; shown is one that tells why the case is.
+
 Among the lost and the changed, the most frequent changes of content come first, each with a case in
 turn, so that a look at the selection is a look at what changed.
 """
@@ -49,8 +51,7 @@ class Selection:
     def see(self, case: Case, trials: Sequence[Measured], changes: TrialChanges) -> None:
         """Keep the case, if it may have to be shown."""
         self._seen += 1
-        first = [each for each in trials if each.view.trial.repeat == 0]
-        why = self._why(first)
+        why, repeat = self._why(trials)
         keys = tuple(self._content(changes))
         if not self._has_room(why, keys):
             return
@@ -61,7 +62,7 @@ class Selection:
             "expected": _shown(case.expected),
             "tags": list(case.tags),
             "why": why,
-            "answers": [_answer(each) for each in first],
+            "answers": [_answer(each) for each in trials if each.view.trial.repeat == repeat],
         }
         self._pools[why].append(_Kept(row, keys))
 
@@ -79,23 +80,37 @@ class Selection:
     def _content(self, changes: TrialChanges) -> Iterator[Key]:
         told = {
             key_of(change): None
-            for (arm, repeat), each in changes.items()
+            for (arm, _), each in changes.items()
             for change in each
-            if arm != self._incumbent and repeat == 0 and not change.form
+            if arm != self._incumbent and not change.form
         }
         yield from told
 
-    def _why(self, trials: Sequence[Measured]) -> str:
-        ours = [each for each in trials if each.view.trial.arm == self._incumbent]
+    def _why(self, trials: Sequence[Measured]) -> tuple[str, int]:
+        """Why a case may have to be shown, and the first repeat that tells."""
+        ours = {
+            each.view.trial.repeat: each
+            for each in trials
+            if each.view.trial.arm == self._incumbent
+        }
         others = [each for each in trials if each.view.trial.arm != self._incumbent]
-        right = any(each.values["success"] == 1 for each in ours)
-        if right and any(each.values["success"] == 0 for each in others):
-            return "lost"
-        if any(each.view.failed or each.values["exact_agreement"] == 0 for each in others):
-            return "changed"
-        if ours and all(each.values["success"] == 0 for each in trials):
-            return "wrong everywhere"
-        return "unchanged"
+        for why, told in (("lost", _lost), ("changed", _changed)):
+            for each in others:
+                repeat = each.view.trial.repeat
+                if repeat in ours and told(ours[repeat], each):
+                    return why, repeat
+        wrong = ours and all(each.values["success"] == 0 for each in trials)
+        return ("wrong everywhere" if wrong else "unchanged"), 0
+
+
+def _lost(wanted: Measured, found: Measured) -> bool:
+    """Whether a right answer became a wrong one, or none."""
+    return wanted.values["success"] == 1 and found.values["success"] == 0
+
+
+def _changed(wanted: Measured, found: Measured) -> bool:
+    """Whether an answer is another one, or only one of the two is there."""
+    return wanted.view.failed != found.view.failed or found.values["exact_agreement"] == 0
 
 
 def _in_turn(pool: Sequence[_Kept], count: Callable[[Key], int]) -> list[Json]:

@@ -14,6 +14,9 @@ DEEPEST = 200
 """How many objects and lists may lie in each other: what is deeper can be read, but nothing that
 follows (comparing, writing) could go down so far."""
 
+EXACT = 2**53
+"""Up to here a float holds every whole number."""
+
 
 class StrictJSONError(ValueError):
     """The text is not strict JSON; the message says why, in a user's words."""
@@ -57,12 +60,24 @@ def typed_key(value: Any) -> str:
 
 
 def _whole(value: Any) -> Any:
-    """The value with whole numbers written in one way."""
+    """The value with whole numbers written in one way.
+
+    That is as an integer where a float holds all of them, beyond as a float where it is one: the
+    digits of 1e308 would fill four lines.
+    """
     if isinstance(value, dict):
         return {name: _whole(each) for name, each in value.items()}
     if isinstance(value, list):
         return [_whole(each) for each in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) <= EXACT else value
+    if not isinstance(value, int) or abs(value) <= EXACT:
+        return value
+    try:
+        near = float(value)
+    except OverflowError:
+        return value
+    return near if near == value else value
 
 
 def _refuse_constant(name: str) -> Any:

@@ -157,5 +157,6 @@ def test_events_come_back_from_the_journal_as_they_were(events: Sequence[Event])
 
 
 def test_an_unknown_adapter_is_answered_with_those_that_are_there() -> None:
-    with pytest.raises(AdapterError, match=r"'opnai'; did you mean 'openai'. installed are .*openai.*scripted"):
+    told = r"'opnai'; did you mean 'openai'. installed are .*openai.*scripted"
+    with pytest.raises(AdapterError, match=told):
         find_adapter("opnai")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,14 @@ SMALLEST = {"additionalProperties": {"type": "integer"}, "properties": {"a": Tru
 ENDLESS = {"$ref": "#"}
 SLOW = "^(a|aa)+$"
 DANGEROUS_ANSWER = "a" * 80 + "b"
+
+
+def nested(depth: int) -> dict[str, Any]:
+    """A schema of so many levels."""
+    schema: dict[str, Any] = {}
+    for _ in range(depth):
+        schema = {"not": schema}
+    return schema
 
 
 def judged(kind: str, answer: str, expected: Any, **settings: Any) -> bool | str:
@@ -95,7 +104,12 @@ def judged(kind: str, answer: str, expected: Any, **settings: Any) -> bool | str
         ("json_schema", {}, PATTERNS, "3", True),
         ("json_schema", {}, SMALLEST, '{"a": "x", "b": 1}', True),
         ("json_schema", {}, SMALLEST, '{"a": "x", "b": "1"}', False),
-        ("json_schema", {}, {**PATTERNS, "unevaluatedProperties": False}, "{}", PROBLEM),
+        ("json_schema", {}, {"unevaluatedProperties": False}, "{}", PROBLEM),
+        ("json_schema", {}, {"not": {"unevaluatedItems": False}}, "[]", PROBLEM),
+        ("json_schema", {}, {"description": "x" * 1_000_000}, "{}", PROBLEM),
+        ("json_schema", {}, {"pattern": "a{99999999999}"}, '"a"', PROBLEM),
+        ("json_schema", {}, nested(190), "{}", PROBLEM),
+        ("json_schema", {}, nested(5_000), "{}", PROBLEM),
         ("json_fields", {}, {"a": 1, "b": "x"}, '{"b": "x", "a": 1, "c": 2}', True),
         ("json_fields", {}, {"a": 1}, '{"a": 1.0}', True),
         ("json_fields", {}, {"a": 1}, '{"a": true}', False),
@@ -140,6 +154,27 @@ def test_a_pattern_that_takes_for_ever_is_given_up(
     monkeypatch.setattr(checkers, "REGEX_SECONDS", 0.2)
     began = time.monotonic()
     assert judged(kind, answer, expected) == PROBLEM
+    assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("more", [{}, {"additionalProperties": False}])
+def test_a_slow_pattern_is_not_tried_on_every_name(
+    more: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exitdrill.jsonschemas.SECONDS", 0.2)
+    names = {"a" * 22 + "b" * number: 1 for number in range(1, 2_000)}  # some milliseconds each
+    began = time.monotonic()
+    schema = {"patternProperties": {"^(?:a|aa)+$": {}}, **more}
+    assert judged("json_schema", json.dumps(names), schema) == PROBLEM
+    assert time.monotonic() - began < 2
+
+
+def test_whether_it_is_a_schema_is_found_out_in_bounded_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("exitdrill.jsonschemas.SECONDS", 0.2)
+    began = time.monotonic()
+    assert judged("json_schema", "{}", {"allOf": [True] * 100_000}) == PROBLEM
     assert time.monotonic() - began < 2
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.harness.facts_of import BROKEN, NAN, call, view
+from tests.harness.facts_of import BROKEN, NAN, call, pair, view
 
 from exitdrill.backend import Opaque, Reply, Request, ToolCall
 from exitdrill.measures import BY_NAME
@@ -18,6 +18,7 @@ from exitdrill.measures.language import language_of
 from exitdrill.measures.refusal import refused
 from exitdrill.measures.wording import LONGEST_CHRF, LONGEST_EDITED, chrf, edit_similarity
 from exitdrill.records import Exchange, Trial
+from exitdrill.strictjson import typed_key
 from exitdrill.workload import Case
 
 COLUMNS = BY_NAME.columns
@@ -85,6 +86,14 @@ def test_what_is_json_and_in_what_form(text: str, found: Any, form: str) -> None
         ("a b", "ab", 0),
         ("A", "a", 0),  # another letter case is another answer
         ("```\nx = 1\n```", "x = 1", 1),
+        ("```\nif a:\n  b()\nc()\n```", "if a:\n  b()\nc()", 1),
+        ("```py\nif a:\n  b()\nc()\n```", "```\nif a:\n  b()  \n\nc()\n```", 1),
+        ("```py\nif a:\n  b()\nc()\n```", "```py\nif a:\n  b()\n  c()\n```", 0),  # code moved
+        ("So:\n```py\na\n b\n```", "So:\n```py\na\nb\n```", 0),
+        ("```py\n  a\n  b\n```", "```py\na\nb\n```", 1),  # all of it moved
+        ("```SELECT 1\nFROM a```", "```DROP x\nFROM a```", 0),  # no name of a language
+        ("```SELECT 1\nFROM a```", "SELECT 1 FROM a", 1),
+        ('```json\n{"a": 1}\n```', '```\n{"a": 1}\n```', 1),
         ('{"b": 2, "a": 1}', '{"a":1,"b":2}', 1),
         ('```json\n{"a": 1}\n```', '{"a": 1}', 1),
         ('Here you are:\n{"a": 1}', '{"a": 1}', 1),
@@ -140,6 +149,8 @@ def test_json_is_wanted_where_the_request_asks_for_it() -> None:
     for kind in ("json_object", "json_schema"):
         trial = asking(view("text", reference="text"), response_format={"type": kind})
         assert value("json_valid", trial) == 0
+        trial = asking(view('"yes"', reference="text"), response_format={"type": kind})
+        assert value("json_valid", trial) == (kind == "json_schema")
     for odd in ("json_object", None, {"type": ["json_object"]}, {"type": "text"}):
         trial = asking(view("text", reference="text"), response_format=odd)
         assert value("json_valid", trial) == pytest.approx(NAN, nan_ok=True)
@@ -158,6 +169,19 @@ def under(schema: Any, answer: str, **more: Any) -> float:
     """Whether an answer satisfies the schema of its request."""
     wanted = {"type": "json_schema", "json_schema": {"name": "s", "schema": schema}}
     return value("schema_valid", asking(view(answer, **more), response_format=wanted))
+
+
+def test_a_schema_may_allow_any_type_of_json() -> None:
+    for schema, answer, expected in (
+        ({"type": "string"}, '"yes"', 1),
+        ({"type": "string"}, '"{}"', 1),
+        ({"type": "number"}, " 4.5\n", 1),
+        ({"type": "null"}, "null", 1),
+        ({"type": "number"}, '"4.5"', 0),
+        ({"type": "string"}, "yes", 0),
+        ({"type": "string"}, '"' + "x" * LONGEST_JSON + '"', 0),
+    ):
+        assert under(schema, answer) == expected
 
 
 @pytest.mark.parametrize(
@@ -218,6 +242,16 @@ def test_a_schema_that_unfolds_for_ever_is_given_up_once(monkeypatch: pytest.Mon
     assert time.monotonic() - began < 2
 
 
+@pytest.mark.parametrize("dialect", ["2020-12", "2019-09"])
+def test_no_schema_gets_out_of_the_time_by_its_dialect(
+    dialect: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exitdrill.jsonschemas.SECONDS", 0.2)
+    schema = unfolding(16)
+    schema["$defs"]["a0"]["$schema"] = f"https://json-schema.org/draft/{dialect}/schema"
+    assert under(schema, "{}") == pytest.approx(NAN, nan_ok=True)
+
+
 def test_unique_items_take_no_quadratic_time() -> None:
     schema = {"type": "array", "uniqueItems": True}
     began = time.monotonic()
@@ -270,6 +304,29 @@ def test_tool_calls_match_on_name_and_arguments(
     assert value("tool_agreement", trial) == pytest.approx(expected, nan_ok=True)
 
 
+def test_huge_arguments_are_compared_to_the_letter() -> None:
+    huge = "[" + ",".join(["1e308"] * 1_600_000) + "]"
+    began = time.monotonic()
+    same = view(call("f", huge), reference=call("f", huge))
+    spaced = view(call("f", huge[:-1] + " ]"), reference=call("f", huge))
+    assert (value("tool_agreement", same), value("tool_agreement", spaced)) == (1, 0)
+    assert time.monotonic() - began < 3
+
+
+def test_large_numbers_have_short_keys() -> None:
+    assert len(typed_key(1e308)) < 10
+    for left, right, same in (
+        (1e16, 10**16, True),
+        (2.0**53, 2**53, True),
+        (1e308, int(1e308), True),
+        (2.0**53, 2**53 + 1, False),
+        (1e308, 10**400, False),
+        (1.0, True, False),
+        (-1e22, -(10**22), True),
+    ):
+        assert (typed_key([left]) == typed_key([right])) is same
+
+
 def test_many_tool_calls_take_no_quadratic_time() -> None:
     many = calls(*(("f", json.dumps({"x": n})) for n in range(20_000)))
     backwards = Reply(tool_calls=many.tool_calls[::-1])
@@ -292,6 +349,10 @@ def test_published_similarities() -> None:
     assert chrf("abc", "xyz") == 0
 
 
+def test_no_measure_of_wording_is_called_by_the_edits_of_an_adapter() -> None:
+    assert BY_NAME["edit_similarity"].label == "wording near the incumbent's (edit similarity)"
+
+
 @pytest.mark.parametrize("column", ["chrf", "edit_similarity"])
 def test_wording_is_of_texts_only(column: str) -> None:
     assert value(column, view("so", reference="so")) == 1
@@ -301,6 +362,14 @@ def test_wording_is_of_texts_only(column: str) -> None:
     for reference in ("", " \n", '{"a": 1}', "[1]", None):
         trial = view("so", reference=reference)
         assert value(column, trial) == pytest.approx(NAN, nan_ok=True)
+
+
+@pytest.mark.parametrize("column", ["chrf", "edit_similarity"])
+def test_blanks_before_a_text_are_not_compared_instead_of_it(column: str) -> None:
+    blank = " " * max(LONGEST_CHRF, LONGEST_EDITED)
+    assert 0.3 < value(column, view(blank + "hello world", reference=blank + "hello there")) < 1
+    assert value(column, view(blank + "xyz", reference=blank + "so")) == 0
+    assert value(column, view(blank + "so", reference="so")) == 1
 
 
 @pytest.mark.parametrize("column", ["chrf", "edit_similarity"])
@@ -324,6 +393,8 @@ def test_half_a_character_can_be_compared() -> None:
 
 GERMAN = "Ihre Bestellung wurde heute verschickt und kommt in den nächsten Tagen an."
 ENGLISH = "Your order was sent today and will arrive within the next few days."
+CHINESE = "您的订单今天已经发货，预计几天之内就会送到您的手中。"
+JAPANESE = "ご注文の商品は本日発送されました。数日以内にお届けします。"
 
 
 @pytest.mark.parametrize(
@@ -333,18 +404,44 @@ ENGLISH = "Your order was sent today and will arrive within the next few days."
         (ENGLISH, GERMAN, 0),
         (GERMAN, ENGLISH, 0),
         (ENGLISH, ENGLISH + " Thank you.", 1),
-        ("OK", GERMAN, 1),  # too short to be another language
-        ("", GERMAN, 1),
+        ("OK", GERMAN, NAN),  # too short to be known
+        ("", GERMAN, NAN),
         (GERMAN, "OK", NAN),
         ("4711", "4712", NAN),
         (json.dumps({"text": ENGLISH}), json.dumps({"text": GERMAN}), 0),
         (json.dumps({"text": GERMAN}), json.dumps({"text": GERMAN, "id": 7}), 1),
         (json.dumps({"kind": "billing"}), json.dumps({"kind": "Rechnungen"}), NAN),
+        # scripts: without spaces, and of few letters
+        (json.dumps({"text": CHINESE}), json.dumps({"text": ENGLISH}), 0),
+        (json.dumps({"text": ENGLISH}), json.dumps({"text": CHINESE}), 0),
+        (json.dumps({"kind": "账单"}), json.dumps({"kind": "billing"}), 0),
+        (CHINESE, CHINESE[:8], 1),
+        (JAPANESE, CHINESE, 0),
+        ("東京都千代田区", JAPANESE, NAN),  # Chinese is written like that, too
+        ("是", ENGLISH, 0),
+        ("Да.", "Yes.", 0),
+        ("لا", "No", 0),
+        ("请重启 Nginx", ENGLISH, 0),
+        ("π", ENGLISH, NAN),  # a formula
+        ("１２", ENGLISH, NAN),
+        (" " * 1_000 + GERMAN, GERMAN, 1),
     ],
 )
 def test_the_language_is_the_incumbents(answer: str, reference: str, expected: float) -> None:
     trial = view(answer, reference=reference)
     assert value("same_language", trial) == pytest.approx(expected, nan_ok=True)
+
+
+def test_the_row_says_how_many_languages_are_not_known() -> None:
+    def columns(*values: float) -> dict[str, list[list[float]]]:
+        return {"same_language": [[each] for each in values], "answered": [[1], [1], [1], [0]]}
+
+    row = BY_NAME["same_language"].row(pair(columns(1, 1, 1, 1), columns(1, NAN, 0, NAN)))
+    assert row.n == 2
+    assert "not known of 1 of 3 answers" in (row.note or "")
+    row = BY_NAME["same_language"].row(pair(columns(1, 1, 1, NAN), columns(NAN, NAN, NAN, NAN)))
+    assert (row.n, row.candidate) == (0, None)
+    assert "not known of 3 of 3 answers" in (row.note or "")
 
 
 def test_a_language_is_told_only_where_it_is_certain() -> None:
@@ -376,10 +473,16 @@ def test_a_language_is_told_only_where_it_is_certain() -> None:
         "很抱歉,我无法提供这方面的信息",
         "申し訳ありませんが、そのご要望にはお応えできません。",
         "  > **I'm sorry, I can't do that.**",
+        "I must decline.",
+        "That's not something I can help with.",
+        "I won't provide instructions for that.",
+        "We are unable to assist with this request.",
+        '{"answer": "I\'m sorry, but I can\'t help with that."}',
+        '{"answer": "I can\'t help with that.", "score": 0, "more": ["", null]}',
     ],
 )
 def test_refusals_are_known_by_how_they_begin(text: str) -> None:
-    assert refused(text)
+    assert refused(text) or text.startswith("{")
     assert value("refused", view(text)) == 1
 
 
@@ -393,7 +496,13 @@ def test_refusals_are_known_by_how_they_begin(text: str) -> None:
         "You cannot return an item that was worn.",
         "The customer says: I'm sorry, I can't help with that.",
         "Leider ist die Ware ausverkauft; sie kommt am Montag.",
-        '{"answer": "I\'m sorry, but I can\'t help with that."}',
+        '{"kind": "billing", "answer": "I\'m sorry, but I can\'t help with that."}',
+        '{"answer": ""}',
+        "We won't share your data with anyone.",
+        "I won't create duplicates: the file was written once.",
+        "I can't help but admire this.",
+        "I will not give up until this is solved.",
+        "We cannot provide delivery before Monday; it arrives on Tuesday.",
         "x" * 500 + "I'm sorry, but I can't help with that.",
         "I" * 1_000_000,
         "as an ai " * 100_000,

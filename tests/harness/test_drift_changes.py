@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import random
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from tests.harness.facts_of import BROKEN, call, view
 from tests.harness.test_drift import ENGLISH, GERMAN, HUGE, SCHEMA, asking, calls
 
-from exitdrill.backend import Reply, ToolCall
+from exitdrill.backend import Opaque, Reply, ToolCall
 from exitdrill.measures import BY_NAME
 from exitdrill.measures.changes import LONGEST, changes
 from exitdrill.measures.differences import MOST_TOLD, differences
+from exitdrill.records import Exchange, Trial
 
 SORRY = "I'm sorry, but I can't help with that."
 
@@ -56,6 +58,7 @@ def labels(answer: Reply | str, reference: Reply | str) -> list[str]:
         ('{"a":"é"}', '{"a":"\\u00e9"}', ["(JSON: strings or numbers spelled in another way)"]),
         ('{"a":1}', '{"a":1.0}', ["(JSON: strings or numbers spelled in another way)"]),
         ('{"a":1}', '```\n{"a":2}\n```', ["a: another value", "(JSON in a code fence)"]),
+        ('```json\n{"a":1}\n```', '```\n{"a":1}\n```', ["(JSON: another word on the code fence)"]),
         # JSON or not
         ('{"a": 1}', "The value is 1.", ["no JSON"]),
         ("The value is 1.", '{"a": 1}', ["JSON instead of text"]),
@@ -65,6 +68,9 @@ def labels(answer: Reply | str, reference: Reply | str) -> list[str]:
         ("billing", "Billing", ["another letter case"]),
         ("a  b", "a b", ["(text: other white space)"]),
         ("x = 1", "```\nx = 1\n```", ["(text in a code fence)"]),
+        ("```\nx = 1\n```", "```py\nx = 1\n```", ["(text: another word on the code fence)"]),
+        ("```\na\n b\n```", "```\na\nb\n```", ["code indented in another way"]),
+        ("```SELECT 1\nFROM a```", "```DROP x\nFROM a```", ["another wording"]),
         ("so", "", ["empty"]),
         ("", "so", ["not empty any more"]),
         ("so", "so " * 100, ["another wording", "more than twice as long"]),
@@ -72,6 +78,9 @@ def labels(answer: Reply | str, reference: Reply | str) -> list[str]:
         ("Your order.", SORRY, ["a refusal", "another wording"]),
         (SORRY, "Your order.", ["no refusal any more", "another wording"]),
         (GERMAN, ENGLISH, ["another language: en instead of de", "another wording"]),
+        ("Yes", "是", ["another language: Han or kana script instead of Latin script",
+                       "another wording"]),
+        ('{"a": "Yes"}', json.dumps({"a": SORRY}), ["a refusal", "a: another value"]),
         # how it ended
         (Reply(text="a b", finish="stop"), Reply(text="a", finish="length"),
          ["answer cut off (length)", "another wording"]),
@@ -117,6 +126,16 @@ def test_an_error_is_one_change_and_two_errors_are_none() -> None:
     assert changes(view("an answer")) == []
 
 
+def test_a_refusal_in_the_vendors_own_message_is_a_change() -> None:
+    """It stands in the events of a trial; whether the incumbent's had one, only its trial tells."""
+    exchange = Exchange(events=(Opaque(1, {"refusal": "I can't."}),))
+    trial = replace(view("", reference="hello"), trial=Trial("arm", 0, 0, "answered", exchange))
+    assert [each.label for each in changes(trial)] == ["a refusal", "empty"]
+    assert [each.label for each in changes(trial, refused=True)] == ["empty"]
+    told = changes(view("hello", reference=""), refused=True)
+    assert [each.label for each in told] == ["no refusal any more", "not empty any more"]
+
+
 def test_a_broken_schema_is_a_change_of_its_own() -> None:
     wanted = {"type": "json_schema", "json_schema": {"name": "s", "schema": SCHEMA}}
     trial = view('{"priority": "urgent"}', reference='{"priority": "low"}')
@@ -137,8 +156,10 @@ def test_long_texts_are_shown_from_where_they_begin_to_differ() -> None:
 
 
 PARTS = ['"a"', '"b"', "1", "1.0", "true", "null", "{}", "[]", "[1, 2]", "[2, 1]", '{"k": 1}']
-WRAPS = ["{}", "```json\n{}\n```", "Here:\n{}", " {} "]
-TEXTS = ["", " ", "so", "So", "so it goes", "so  it goes", "```\nso\n```", "{", "[1", "no, [1]"]
+WRAPS = ["{}", "```json\n{}\n```", "```\n{}\n```", "Here:\n{}", " {} "]
+TEXTS = ["", " ", "so", "So", "so it goes", "so  it goes", "```\nso\n```", "{", "[1", "no, [1]",
+         "```py\nso\n```", "```so it\ngoes```", "```\nso\n it\ngoes\n```", "```\nso\nit\ngoes\n```",
+         "so\n```\n so\nso\n```", "so\n```\nso\nso\n```"]  # fmt: skip
 
 
 def said(chance: random.Random) -> Reply:
@@ -187,16 +208,42 @@ def test_many_differing_places_are_told_in_part() -> None:
     left = {f"k{n}": n for n in range(100_000)}
     right = {f"k{n}": n + 1 for n in range(100_000)}
     began = time.monotonic()
-    assert len(differences(left, right)) == MOST_TOLD
+    assert len(differences(left, right)) == MOST_TOLD + 1
     assert len(differences(list(left.values()), list(right.values()))) == 1
-    assert time.monotonic() - began < 1
+    deep: Any = (left, right)
+    for _ in range(190):
+        deep = {"k" * 50: deep[0]}, {"k" * 50: deep[1]}
+    assert [each.kind for each in differences(*deep)] == ["field_changed"]  # all of one pointer
+    assert time.monotonic() - began < 2
+
+
+def test_a_long_list_hides_nothing_that_comes_after_it() -> None:
+    found = labels(*(json.dumps({"a": [n] * 10_000, "last": n}) for n in (1, 2)))
+    assert found == ["a/*: another value", "last: another value"]
+
+
+def test_what_is_not_looked_at_any_more_is_a_change_too() -> None:
+    def fields(count: int, value: int) -> str:
+        return json.dumps({f"k{n}": value for n in range(count)})
+
+    more = "more changes than are looked at"
+    assert more not in labels(fields(MOST_TOLD, 1), fields(MOST_TOLD, 2))
+    found = changes(view(fields(MOST_TOLD + 1, 1), reference=fields(MOST_TOLD + 1, 2)))
+    assert len(found) == MOST_TOLD + 1
+    assert (found[-1].kind, found[-1].where, found[-1].label) == ("field_changed", None, more)
+    arguments = (call("f", fields(MOST_TOLD + 1, value)) for value in (1, 2))
+    assert labels(*arguments)[-1] == more
+    many = [calls(*((f"f{n}", f"[{value}]") for n in range(MOST_TOLD + 1))) for value in (1, 2)]
+    assert labels(*many)[-1] == more
+    few = [calls(*((f"f{n}", f"[{value}]") for n in range(MOST_TOLD))) for value in (1, 2)]
+    assert more not in labels(*few)
 
 
 def test_hostile_tools_are_cut() -> None:
     name = "</script>" * 1_000
     many = calls(*((f"{n}{name}", "x" * 10_000) for n in range(2_000)))
     found = changes(view(many, reference="so"))
-    assert len(found) <= MOST_TOLD + 1
+    assert len(found) <= MOST_TOLD + 2
     assert max(len(each.label) for each in found) <= LONGEST
     assert max(len(each.where or "") for each in found) <= LONGEST
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.harness.test_drift import ENGLISH
 from tests.harness.test_results import Drilled, cases, drill, number_of, right
 
 from exitdrill.backend import Request
@@ -21,8 +22,10 @@ from exitdrill.measures.groups import (
     MOST_VALUES,
     VALUES,
     ArmChanges,
+    Frequent,
+    Tally,
 )
-from exitdrill.scenario import ReplaySpec
+from exitdrill.scenario import GateSpec, ReplaySpec
 from exitdrill_adapters.scripted import Answer, scripted
 
 Json = dict[str, Any]
@@ -55,12 +58,13 @@ def test_a_group_counts_what_was_lost_and_gained_with_examples_and_values() -> N
     for number, success in enumerate([(1.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0), UNKNOWN]):
         arm.see([changed("a", "1", str(number % 2))], success, (f"c{number}", 1))
     ((_, group),) = arm.groups()
-    assert (group.count, group.lost, group.gained) == (5, 2, 1)
+    assert group.count == len(group.answers) == 5
+    assert (group.answers.shared(arm.lost), group.answers.shared(arm.gained)) == (2, 1)
     assert group.examples == [
         {"case": "c0", "repeat": 1, "incumbent": "1", "candidate": "0"},
         {"case": "c1", "repeat": 1, "incumbent": "1", "candidate": "1"},
     ]
-    assert group.values == {("1", "0"): 3, ("1", "1"): 2}
+    assert group.values.most() == {("1", "0"): 3, ("1", "1"): 2}
 
 
 def test_hostile_keys_cost_bounded_memory_and_do_not_hide_what_is_frequent() -> None:
@@ -74,13 +78,13 @@ def test_hostile_keys_cost_bounded_memory_and_do_not_hide_what_is_frequent() -> 
     assert peak < 20_000_000
     groups = arm.groups()
     assert len(groups) <= MOST_GROUPS + 1
-    (first, elsewhere), (second, a) = [(key[2], group.count) for key, group in groups[:2]]
-    assert (first, second, a) == ("field changed: elsewhere", "a: another value", 30_000)
-    assert 88_000 < elsewhere < 90_000
-    assert sum(group.count for _, group in groups) == 120_000
+    (first, a), (second, elsewhere) = [(key[2], group.count) for key, group in groups[:2]]
+    assert (first, second, a) == ("a: another value", "field changed: elsewhere", 30_000)
+    assert 29_000 < elsewhere < 30_000  # answers, however many keys each of them has
     assert all(len(group.examples) <= EXAMPLES for _, group in groups)
     assert arm.often(("field_changed", "/a", "a: another value", False)) == 30_000
     assert arm.often(("field_changed", "/new", "new: another value", False)) is None  # who knows
+    assert arm.often(("wording", None, "another wording", False)) == 0
 
 
 def test_what_becomes_frequent_late_is_found() -> None:
@@ -98,7 +102,50 @@ def test_the_values_of_a_group_are_bounded() -> None:
         arm.see([changed("a", str(number), "x")], UNKNOWN, ("c", 0))
         arm.see([changed("a", "1", "x" * 61)], UNKNOWN, ("c", 0))
     ((_, group),) = arm.groups()
-    assert (group.count, len(group.values)) == (2_000, MOST_VALUES)
+    assert (group.count, len(group.values.most())) == (2_000, MOST_VALUES)
+
+
+def test_the_most_frequent_values_are_told_whenever_they_come() -> None:
+    """Of 20 seen twice, then 200 of one and 90 of another among a hundred more seen once."""
+    values = Frequent()
+    for number in range(MOST_VALUES):
+        values.add((f"w{number}", f"v{number}"))
+        values.add((f"w{number}", f"v{number}"))
+    for number in range(100):
+        values.add(("yes", "no"))
+        values.add((f"{number}", "x"))
+        values.add(("yes", "no"))
+        if number >= 10:
+            values.add(("so", "so"))
+    (first, yes), (second, so) = values.most().most_common(2)
+    assert (first, second) == (("yes", "no"), ("so", "so"))
+    assert 190 <= yes <= 200  # at least
+    assert 50 <= so <= 90
+    assert not values.exact(first)
+    few = Frequent()
+    few.add(("a", "b"))
+    assert (few.most(), few.exact(("a", "b"))) == ({("a", "b"): 1}, True)
+
+
+@pytest.mark.parametrize(("own", "noise"), [(20, 60), (0, 0)])
+def test_what_lies_elsewhere_is_counted_and_has_its_noise(
+    own: int, noise: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sixty answers with twenty keys each that come once; a third of the incumbent's has three."""
+    monkeypatch.setattr("exitdrill.measures.groups.MOST_GROUPS", 50)
+    tally = Tally("old", ["old", "new"], 2)
+    for number in range(60):
+        strange = [changed(f"{number}-{n}") for n in range(20)]
+        tally.arms["new"].see([changed("a"), *strange], (1.0, 0.0), (f"c{number}", 0))
+        if number < 20:
+            mine = [changed(f"own{number}-{n}") for n in range(3)] if number < own else []
+            tally.arms["old"].see([changed("a"), *mine], UNKNOWN, (f"c{number}", 0))
+    groups = {each["label"]: each for each in tally.report("new")["groups"]}
+    assert groups["a: another value"]["noise"] == 60
+    elsewhere = groups["field changed: elsewhere"]
+    assert elsewhere["count"] == elsewhere["lost"]
+    assert 55 <= elsewhere["count"] <= 60
+    assert (elsewhere["gained"], elsewhere["noise"]) == (0, noise)
 
 
 # --- in a drill ---------------------------------------------------------------------------------
@@ -163,9 +210,12 @@ def test_what_changed_stands_in_the_report(tmp_path: Path) -> None:
     assert [each["case"] for each in first["examples"]] == ["c1", "c1"]
     assert told["JSON in a code fence"]["form"] is True
     rows = {(each["case"], each["arm"]): each["changes"] for each in found.rows}
-    change = {"kind": "field_changed", "where": "/priority", "form": False}
-    assert rows["c1", "new"] == [change]
-    assert rows["c4", "new"] == [{"kind": "code_fence", "where": None, "form": True}]
+    (change,) = rows["c1", "new"]
+    assert change == {"kind": "field_changed", "where": "/priority", "form": False} | {
+        "label": "priority: another value"
+    }
+    (change,) = rows["c4", "new"]
+    assert (change["kind"], change["where"], change["form"]) == ("code_fence", None, True)
     assert rows["c1", "old"] == rows["c2", "new"] == []
 
 
@@ -198,6 +248,14 @@ def test_a_sampling_incumbent_shows_its_noise(tmp_path: Path) -> None:
     priority, fence = told["priority: another value"], told["JSON in a code fence"]
     assert (priority["count"], priority["noise"]) == (10, 20)
     assert (fence["count"], fence["noise"]) == (40, 0)
+
+
+@pytest.mark.parametrize("said", ["Ja.", "", '{"a": "so"}'])
+def test_a_language_that_is_not_known_passes_no_gate(said: str, tmp_path: Path) -> None:
+    gates = [GateSpec(measure="same_language", margin=0.2)]
+    found = drilled(tmp_path / "d", saying(lambda _: ENGLISH), saying(lambda _: said), gates=gates)
+    (gate,) = found.candidate("new")["gates"]
+    assert (gate["status"], gate["n"]) == ("open", 0)
 
 
 def test_errors_are_changes_unless_both_fail(tmp_path: Path) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import math
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.harness.facts_of import arm, view
 from tests.harness.test_results import drill, right
@@ -37,6 +40,11 @@ def broken_row(_: Pair) -> Row:
     raise KeyError("nothing")
 
 
+def leaving(_: TrialView | Pair) -> Any:
+    """Ends the program, if it is let."""
+    raise SystemExit(0)
+
+
 SHOUTED = Measure(
     "shouted", "in capitals", "share", "drift", "lower", share_row("shouted"), shouted
 )
@@ -45,6 +53,10 @@ BROKEN_COLUMN = replace(
     SHOUTED, name="broken", column=broken, row=share_row("broken"), label="broken"
 )
 BROKEN_ROW = replace(SHOUTED, name="broken_row", row=broken_row)
+LEAVING = replace(BROKEN_COLUMN, name="leaving", column=leaving, row=share_row("leaving"))
+LEAVING_ROW = replace(SHOUTED, name="leaving_row", row=leaving)
+NOTHING: Any = None
+NO_ROW = replace(SHOUTED, name="no_row", row=lambda _: NOTHING)
 OF_SUCCESS = replace(SHOUTED, name="mine", column_name="success")
 OTHER_NEEDS = replace(SHOUTED, needs={"total": shouted})
 NOWHERE = replace(SHOUTED, section="elsewhere")  # type: ignore[arg-type]  # that is the point
@@ -96,14 +108,56 @@ def test_what_cannot_be_used_is_refused_by_name(
 
 def test_what_a_row_raises_is_said_in_its_note(monkeypatch: pytest.MonkeyPatch) -> None:
     found = offered(monkeypatch, "BROKEN_ROW")["broken_row"]
-    facts = Pair(arm("old", {"shouted": [[1]]}), arm("new", {"shouted": [[1]]}), 0.9)
-    assert found.row(facts) == Row(note="not measured: broken_row raised KeyError: 'nothing'")
+    assert found.row(A_PAIR) == Row(note="not measured: broken_row raised KeyError: 'nothing'")
+
+
+A_PAIR = Pair(arm("old", {"shouted": [[1]]}), arm("new", {"shouted": [[1]]}), 0.9)
+
+
+def returned(row: Any, monkeypatch: pytest.MonkeyPatch) -> Row:
+    """What becomes of this row of an installed measure."""
+    monkeypatch.setattr(sys.modules[__name__], "NO_ROW", replace(SHOUTED, row=lambda _: row))
+    return offered(monkeypatch, "NO_ROW")["shouted"].row(A_PAIR)
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        (None, "NoneType, not a Row"),
+        ({"candidate": 1}, "dict, not a Row"),
+        (Row(candidate="high"), "'high' as a number"),  # type: ignore[arg-type]
+        (Row(noise=1j), "1j as a number"),  # type: ignore[arg-type]
+        (Row(n=float("nan")), "nan as n"),  # type: ignore[arg-type]
+        (Row(n=-1), "-1 as n"),
+        (Row(n="1"), "'1' as a number"),  # type: ignore[arg-type]
+        (Row(interval=(1,)), "(1,) as an interval"),  # type: ignore[arg-type]
+        (Row(own=5), "5 as an interval"),  # type: ignore[arg-type]
+        (Row(estimate=10**400), "int too large"),
+    ],
+)
+def test_what_is_no_row_is_not_measured(
+    row: Any, problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note = returned(row, monkeypatch).note
+    assert note is not None
+    assert note.startswith(f"not measured: shouted returned {problem}")
+
+
+def test_a_row_becomes_one_of_plain_numbers_and_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers: Any = np.float32(0.5), np.int64(3), np.array([0.0, 1.0]), np.float64("nan")
+    half, three, ends, nan = numbers
+    odd: Any = Row(half, nan, -half, ends, (nan, 1.0), three, math.inf, 5, 7)  # type: ignore[arg-type]
+    found = returned(odd, monkeypatch)
+    assert found == Row(0.5, None, -0.5, (0.0, 1.0), None, 3, math.inf, "5", "7")
+    assert [type(each) for each in (found.incumbent, found.n, found.note)] == [float, int, str]
+    json.dumps(asdict(found))
 
 
 def test_what_a_column_raises_does_not_cost_the_report(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    registry = offered(monkeypatch, "BROKEN_COLUMN", "SHOUTED", "BROKEN_ROW")
+    names = ("BROKEN_COLUMN", "SHOUTED", "BROKEN_ROW", "LEAVING", "LEAVING_ROW", "NO_ROW")
+    registry = offered(monkeypatch, *names)
     for place in ("measures.BY_NAME", "measures.facts.BY_NAME", "results.BY_NAME"):
         monkeypatch.setattr(f"exitdrill.{place}", registry)
     found = drill(tmp_path / "d", 4, old=scripted(right), new=scripted(right))
@@ -113,6 +167,9 @@ def test_what_a_column_raises_does_not_cost_the_report(
     assert row["note"].endswith("broken raised ZeroDivisionError: by nothing")
     assert found.row("new", "shouted")["candidate"] == 0
     assert "broken_row raised KeyError" in found.row("new", "broken_row")["note"]
+    assert found.row("new", "leaving")["note"].endswith("raised RuntimeError: SystemExit: 0")
+    assert "leaving_row raised SystemExit: 0" in found.row("new", "leaving_row")["note"]
+    assert "no_row returned NoneType" in found.row("new", "no_row")["note"]
     assert found.row("new", "success")["candidate"] == 1
 
 

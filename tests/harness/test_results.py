@@ -763,6 +763,46 @@ def test_why_a_case_is_shown(old: Say, new: Say, why: str, tmp_path: Path) -> No
     assert found.report["selection"]["left_out"] == 0
 
 
+def in_turn(*replies: Answer) -> Say:
+    """One answer after the other to each case, by the repeat."""
+    asked: Counter[int] = Counter()
+
+    def say(request: Request) -> Answer:
+        number = number_of(request)
+        asked[number] += 1
+        return replies[asked[number] - 1]
+
+    return say
+
+
+A0, NO = Answer(text="a0"), Answer(text="no")
+FAILED = Answer.model_validate({"error": {"kind": "content_filter", "message": "no"}})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why", "shown"),
+    [
+        ((A0, A0), (A0, NO), "lost", ["a0", "no"]),
+        ((NO, A0), (A0, NO), "lost", ["a0", "no"]),
+        ((A0, NO), (A0, A0), "changed", ["no", "a0"]),
+        ((FAILED, A0), (A0, A0), "changed", ["", "a0"]),
+        ((A0, FAILED), (A0, A0), "changed", ["", "a0"]),
+        ((A0, FAILED), (A0, FAILED), "unchanged", ["a0", "a0"]),
+        ((NO, FAILED), (NO, FAILED), "wrong everywhere", ["no", "no"]),
+    ],
+)
+def test_every_repeat_is_a_reason_to_show_a_case(
+    old: tuple[Answer, ...], new: tuple[Answer, ...], why: str, shown: list[str], tmp_path: Path
+) -> None:
+    replay = ReplaySpec(attempts=1, warmup=0)
+    backends = [scripted(in_turn(*each)) for each in (old, new)]
+    found = drill(tmp_path / "d", 1, old=backends[0], new=backends[1], replay=replay)
+    (case,) = found.report["selection"]["shown"]
+    assert case["why"] == why
+    answers = {each["arm"]: each["answer"] for each in case["answers"]}
+    assert [answers["old"], answers["new"]] == shown
+
+
 def test_the_selection_shows_the_beginning_of_a_long_text(tmp_path: Path) -> None:
     def long(request: Request) -> Answer:
         text = right(request).text + "x" * 1_000_000

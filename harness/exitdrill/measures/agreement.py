@@ -43,7 +43,8 @@ MEASURES = (
         share_row(
             "same_content",
             disagreement,
-            "code fences, prose around JSON, white space, key order and escapes do not count",
+            "code fences, prose around JSON, white space (but how fenced code is indented), key "
+            "order and escapes do not count",
         ),
         same_content,
         strict=True,

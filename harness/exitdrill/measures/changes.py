@@ -20,8 +20,9 @@ from exitdrill.measures.form import (
     forms_of_json,
     forms_of_text,
     json_of_both,
+    same_text,
 )
-from exitdrill.measures.language import languages
+from exitdrill.measures.language import told_apart
 from exitdrill.measures.style import is_empty, is_refusal
 from exitdrill.measures.tools import Matching, arguments_of, match
 
@@ -41,12 +42,16 @@ _FIELD = {
     "field_type": "another type",
 }
 _FORM: dict[Form, tuple[str, str]] = {
-    "code_fence": ("in a code fence", "no longer in a code fence"),
+    "code_fence": ("{what} in a code fence", "{what} no longer in a code fence"),
+    "fence_word": ("{what}: another word on the code fence", ""),
     "prose_around": ("prose around the JSON", "no prose around the JSON any more"),
-    "white_space": ("other white space", ""),
-    "key_order": ("keys in another order", ""),
-    "escapes": ("strings or numbers spelled in another way", ""),
+    "white_space": ("{what}: other white space", ""),
+    "key_order": ("{what}: keys in another order", ""),
+    "escapes": ("{what}: strings or numbers spelled in another way", ""),
 }
+_OUTSIDE = {"code_fence", "fence_word", "prose_around"}
+"""Forms that lie outside the JSON itself."""
+_MORE = "more changes than are looked at"
 
 
 @dataclass(frozen=True)
@@ -65,8 +70,12 @@ class Change:
     form: bool = False
 
 
-def changes(view: TrialView) -> list[Change]:
-    """What changed in an answer; nothing where there is no answer to compare it with."""
+def changes(view: TrialView, refused: bool | None = None) -> list[Change]:
+    """What changed in an answer; nothing where there is no answer to compare it with.
+
+    ``refused`` says whether the reference is a refusal; without it, the reference's reply tells, in
+    which a vendor's own message of refusal does not stand.
+    """
     if view.reference is None or view.wanted is None:
         return []
     failure = view.trial.exchange.failure
@@ -77,7 +86,7 @@ def changes(view: TrialView) -> list[Change]:
     if _alike(view.reference, view.reply):
         return []
     return [
-        *_ending(view, view.wanted),
+        *_ending(view, view.wanted, refused),
         *_text(view, view.wanted),
         *_calls(view.reference, view),
         *_vectors(view.reference, view.reply),
@@ -96,19 +105,20 @@ def _alike(wanted: Reply, found: Reply) -> bool:
 # --- how it ended -------------------------------------------------------------------------------
 
 
-def _ending(view: TrialView, wanted: Answer) -> Iterator[Change]:
+def _ending(view: TrialView, wanted: Answer, refused: bool | None) -> Iterator[Change]:
     reference, reply = view.reference, view.reply
     assert reference is not None
     ends = (reference.finish or "unknown", reply.finish or "unknown")
     if ends[0] != ends[1]:
         yield Change("finish", _ended(*ends), before=ends[0], after=ends[1])
     shown = _cut(reference.text), _cut(reply.text)
-    refusals = is_refusal(reference, wanted), is_refusal(reply, view.said)
-    if refusals[0] != refusals[1]:
-        yield Change("refusal", "a refusal" if refusals[1] else "no refusal any more", None, *shown)
+    before = is_refusal(reference, wanted) if refused is None else refused
+    after = is_refusal(reply, view.said, view.trial.exchange.events)
+    if before != after:
+        yield Change("refusal", "a refusal" if after else "no refusal any more", None, *shown)
     if is_empty(reply) != is_empty(reference):
         yield Change("length", "empty" if is_empty(reply) else "not empty any more", None, *shown)
-    spoken = languages(wanted, view.said)
+    spoken = told_apart(wanted, view.said)
     if spoken:
         label = f"another language: {spoken[1]} instead of {spoken[0]}"
         yield Change("language", label, None, *shown)
@@ -138,7 +148,7 @@ def _text(view: TrialView, wanted: Answer) -> Iterator[Change]:
         yield Change("not_json", "no JSON", None, *parts)
     elif found.json is not None:
         yield Change("became_json", "JSON instead of text", None, *parts)
-    elif wanted.words == found.words:
+    elif same_text(wanted, found):
         yield from (_form(kind, now, parts, "text") for kind, now in forms_of_text(wanted, found))
     elif wanted.words and found.words:
         yield from _wording(wanted, found)
@@ -149,7 +159,9 @@ def _text(view: TrialView, wanted: Answer) -> Iterator[Change]:
 
 def _json(view: TrialView, wanted: Json, found: Json) -> Iterator[Change]:
     told = [] if wanted.text == found.text else differences(wanted.value, found.value)
-    yield from map(_field, told)
+    yield from map(_field, told[:MOST_TOLD])
+    if len(told) > MOST_TOLD:
+        yield Change("field_changed", _MORE)
     yield from _schema(view, wanted, found)
     parts = (_cut(wanted.text), _cut(found.text))
     whole = tuple(_cut(each.text) for each in (view.wanted, view.said) if each is not None)
@@ -157,7 +169,7 @@ def _json(view: TrialView, wanted: Json, found: Json) -> Iterator[Change]:
     if not told and not forms:  # what is left lies outside the JSON
         forms = [("prose_around" if found.prose else "white_space", True)]
     for kind, now in forms:
-        shown = whole if kind in {"code_fence", "prose_around"} else parts
+        shown = whole if kind in _OUTSIDE else parts
         yield _form(kind, now, (shown[0], shown[1]), "JSON")
 
 
@@ -174,15 +186,17 @@ def _schema(view: TrialView, wanted: Json, found: Json) -> Iterator[Change]:
         yield Change("schema", label, None, _cut(wanted.text), _cut(found.text))
 
 
-def _form(kind: Form, now: bool, parts: tuple[str, str], what: str) -> Change:
-    label = _FORM[kind][0 if now else 1]
-    if kind != "prose_around":
-        label = f"{what} {label}" if "fence" in label else f"{what}: {label}"
+def _form(form: Form, now: bool, parts: tuple[str, str], what: str) -> Change:
+    kind = "code_fence" if form == "fence_word" else form
+    label = _FORM[form][0 if now else 1].format(what=what)
     return Change(kind, label, None, *parts, form=True)
 
 
 def _wording(wanted: Answer, found: Answer) -> Iterator[Change]:
     parts = _around(wanted.text, found.text)
+    if wanted.words == found.words:
+        yield Change("wording", "code indented in another way", None, *parts)
+        return
     if wanted.words.casefold() == found.words.casefold():
         yield Change("letter_case", "another letter case", None, *parts)
         return
@@ -205,9 +219,10 @@ def _calls(wanted: Reply, view: TrialView) -> Iterator[Change]:
     matched = match(wanted.tool_calls, found.tool_calls)
     told: dict[tuple[str, str], Change] = {}
     for change in _matched(matched):
-        told.setdefault((change.kind, change.label), change)
-        if len(told) >= MOST_TOLD:
+        if len(told) == MOST_TOLD and (change.kind, change.label) not in told:
+            told["tool_arguments", _MORE] = Change("tool_arguments", _MORE)
             break
+        told.setdefault((change.kind, change.label), change)
     yield from told.values()
     if forms_of_calls(wanted, found):
         before, after = (_cut(_written(each.tool_calls)) for each in (wanted, found))

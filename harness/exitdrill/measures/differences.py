@@ -2,21 +2,21 @@
 
 Elements of lists are compared by position, and their pointers have ``*`` for the index: what
 differs in one field of ten elements is one difference. What is missing, or of another type, is one
-difference as a whole. Bounded: at most `MOST_SEEN` differing places are looked at.
+difference as a whole. All elements of a list are looked at together, so that a long list hides
+nothing that comes after it. Bounded: at most `MOST_TOLD` differences are told.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from exitdrill.checkers import same_json
 
 FieldKind = Literal["field_changed", "field_missing", "field_added", "field_type"]
-MOST_SEEN = 1_000
-MOST_TOLD = 50
+MOST_TOLD = 100
 LONGEST_KEY = 60
 LONGEST_POINTER = 300
 
@@ -32,13 +32,15 @@ class Difference:
 
 
 def differences(wanted: Any, found: Any) -> list[Difference]:
-    """The places where two JSON values differ, each kind once per pointer."""
+    """The places where two JSON values differ, each kind once per pointer.
+
+    There is one more than `MOST_TOLD` where more differ than are told.
+    """
     told: dict[tuple[str, str], Difference] = {}
-    for number, (kind, path, before, after) in enumerate(_walk(wanted, found, [])):
-        pointer = _pointer(path)
+    for kind, pointer, before, after in _walk([(wanted, found)], ""):
         if (kind, pointer) not in told:
             told[kind, pointer] = Difference(kind, pointer, _text(before), _text(after))
-        if number + 1 >= MOST_SEEN or len(told) >= MOST_TOLD:
+        if len(told) > MOST_TOLD:
             break
     return list(told.values())
 
@@ -48,27 +50,36 @@ class _Nothing:
 
 
 _NOTHING = _Nothing()
-_Step = tuple[FieldKind, list[str], Any, Any]
+_Pair = tuple[Any, Any]
+_Step = tuple[FieldKind, str, Any, Any]
 
 
-def _walk(wanted: Any, found: Any, path: list[str]) -> Iterator[_Step]:
-    """Each differing place; ``path`` is one list that is changed on the way."""
-    for key, ours, theirs in _children(wanted, found):
-        path.append(key)
-        if ours is _NOTHING:
-            yield "field_added", path, ours, theirs
-        elif theirs is _NOTHING:
-            yield "field_missing", path, ours, theirs
-        else:
-            yield from _walk(ours, theirs, path)
-        path.pop()
-    types = type_of(wanted), type_of(found)
-    if types[0] == types[1] and types[0] in {"object", "array"}:
-        return
-    if types[0] != types[1] and "null" not in types:
-        yield "field_type", path, wanted, found
-    elif not same_json(wanted, found):
-        yield "field_changed", path, wanted, found
+def _walk(pairs: Iterable[_Pair], pointer: str) -> Iterator[_Step]:
+    """The first of each kind of difference between the values at a pointer, and below it."""
+    seen: set[FieldKind] = set()
+    below: dict[str, list[_Pair]] = {}
+    for ours, theirs in pairs:
+        kind = _kind(ours, theirs)
+        if kind and kind not in seen:
+            seen.add(kind)
+            yield kind, pointer, ours, theirs
+        for key, *pair in _children(ours, theirs):
+            below.setdefault(_child(pointer, key), []).append((pair[0], pair[1]))
+    for child, inner in below.items():
+        yield from _walk(inner, child)
+
+
+def _kind(ours: Any, theirs: Any) -> FieldKind | None:
+    """How two values differ; None where they are the same, or both objects, or both lists."""
+    if ours is _NOTHING:
+        return "field_added"
+    if theirs is _NOTHING:
+        return "field_missing"
+    types = type_of(ours), type_of(theirs)
+    if types[0] != types[1]:
+        return "field_changed" if "null" in types else "field_type"
+    alike = types[0] in {"object", "array"} or same_json(ours, theirs)
+    return None if alike else "field_changed"
 
 
 def _children(wanted: Any, found: Any) -> Iterator[tuple[str, Any, Any]]:
@@ -100,14 +111,11 @@ def type_of(value: Any) -> str:
     return "null"
 
 
-def _pointer(path: list[str]) -> str:
-    """The JSON pointer (RFC 6901), cut where it is long."""
-    said = []
-    for key in path[: LONGEST_POINTER // 2]:
-        short = key if len(key) <= LONGEST_KEY else key[: LONGEST_KEY - 1] + "…"
-        said.append(short.replace("~", "~0").replace("/", "~1"))
-    pointer = "".join(f"/{key}" for key in said)
-    return pointer if len(pointer) <= LONGEST_POINTER else pointer[: LONGEST_POINTER - 1] + "…"
+def _child(pointer: str, key: str) -> str:
+    """The JSON pointer (RFC 6901) of a child, cut where it is long."""
+    short = key if len(key) <= LONGEST_KEY else key[: LONGEST_KEY - 1] + "…"
+    longer = f"{pointer}/{short.replace('~', '~0').replace('/', '~1')}"
+    return longer if len(longer) <= LONGEST_POINTER else longer[: LONGEST_POINTER - 1] + "…"
 
 
 def _text(value: Any) -> str:

@@ -7,6 +7,8 @@ fence, or between sentences, is read as what it is.
 
 from __future__ import annotations
 
+from typing import Any
+
 from exitdrill.measures.answers import Json, shared_leaves
 from exitdrill.measures.base import NAN, Measure, TrialView
 from exitdrill.measures.ratios import pooled_row
@@ -44,25 +46,30 @@ def field_count(view: TrialView) -> float:
 
 
 def json_valid(view: TrialView) -> float:
-    """1 where the whole answer is strict JSON, an object or a list, as a parser wants it.
+    """1 where the whole answer is strict JSON, as a parser wants it.
 
-    NaN where neither the request asks for JSON nor the incumbent answered with it.
+    That is an object or a list, or of any type where the request has a schema. NaN where neither
+    the request asks for JSON nor the incumbent answered with it.
     """
-    if not _asks_for_json(view) and wanted_json(view) is None:
+    asked = _asked_for(view)
+    if asked not in ("json_object", "json_schema") and wanted_json(view) is None:
         return NAN
     if view.failed:
         return 0.0
-    found = view.said.any_json
-    return float(found is not None and not found.fenced and not found.prose)
+    found = view.said.whole
+    if found is None:
+        return 0.0
+    return float(asked == "json_schema" or isinstance(found.value, dict | list))
 
 
 def _found_json(view: TrialView) -> Json | None:
     return None if view.failed else view.said.any_json
 
 
-def _asks_for_json(view: TrialView) -> bool:
+def _asked_for(view: TrialView) -> Any:
+    """The type of the request's response format."""
     wanted = view.case.request.body.get("response_format")
-    return isinstance(wanted, dict) and wanted.get("type") in ("json_object", "json_schema")
+    return wanted.get("type") if isinstance(wanted, dict) else None
 
 
 MEASURES = (

@@ -1,8 +1,8 @@
 """Form apart from content: what differs between two answers that say the same.
 
-Of form are a code fence around all of an answer, prose around its JSON, white space, the order of
-keys, and how a JSON text spells its strings and numbers. Everything else is content: another letter
-case, too.
+Of form are a code fence around all of an answer, the word on it, prose around its JSON, white
+space, the order of keys, and how a JSON text spells its strings and numbers. Everything else is
+content: another letter case, too, and how code in a fence is indented.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from exitdrill.backend import Reply
-from exitdrill.checkers import FENCE, same_json
+from exitdrill.checkers import same_json
 from exitdrill.measures.answers import Answer, Json
 from exitdrill.measures.tools import match, same_calls
 
-Form = Literal["code_fence", "prose_around", "white_space", "key_order", "escapes"]
+Form = Literal["code_fence", "fence_word", "prose_around", "white_space", "key_order", "escapes"]
 
 
 def same_content(wanted: Answer, found: Answer) -> bool:
@@ -24,8 +24,18 @@ def same_content(wanted: Answer, found: Answer) -> bool:
         return True
     both = json_of_both(wanted, found)
     if both is None:
-        return wanted.words == found.words
+        return same_text(wanted, found)
     return same_json(both[0].value, both[1].value)
+
+
+def same_text(wanted: Answer, found: Answer) -> bool:
+    """Whether two texts are made of the same words, and their code of the same blocks.
+
+    Code that stands in a fence on one side only is compared by its words.
+    """
+    if wanted.words != found.words:
+        return False
+    return not wanted.indents or not found.indents or wanted.indents == found.indents
 
 
 def same_answer(wanted: Reply, found: Reply, texts: tuple[Answer, Answer]) -> bool:
@@ -52,6 +62,8 @@ def forms_of_json(wanted: Json, found: Json, *, alike: bool) -> Iterator[tuple[F
     """
     if wanted.fenced != found.fenced:
         yield "code_fence", found.fenced
+    elif wanted.word != found.word:
+        yield "fence_word", True
     if wanted.prose != found.prose:
         yield "prose_around", found.prose
     if wanted.text == found.text:
@@ -70,9 +82,11 @@ def forms_of_json(wanted: Json, found: Json, *, alike: bool) -> Iterator[tuple[F
 
 def forms_of_text(wanted: Answer, found: Answer) -> Iterator[tuple[Form, bool]]:
     """How the form of two texts differs that are made of the same words."""
-    fences = [each.text.lstrip().startswith(FENCE) for each in (wanted, found)]
+    fences = [each.fence_word is not None for each in (wanted, found)]
     if fences[0] != fences[1]:
         yield "code_fence", fences[1]
+    elif wanted.fence_word != found.fence_word:
+        yield "fence_word", True
     else:
         yield "white_space", True
 

@@ -1,8 +1,9 @@
 """Changes, counted over a whole drill: which ones, how often, and how often by chance.
 
-Memory stays flat, whatever a model puts into its keys: at most `MOST_GROUPS` groups are kept. When
-there are more, the rarer half is counted together, a group per kind ("elsewhere"). What is frequent
-is not among them; what was, and comes again, is counted from there on.
+Memory stays bounded, whatever a model puts into its keys: at most `MOST_GROUPS` groups are kept.
+When there are more, the rarer half is counted together, a group per kind ("elsewhere"). What is
+frequent is not among them; what was, and comes again, is counted from there on. What is counted are
+answers, each once per group, so that a group remembers which they were: a bit for each.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from exitdrill.measures.changes import Change, changes
@@ -23,6 +25,8 @@ EXAMPLES = 2
 VALUES = 3
 LONGEST_VALUE = 60
 LONGEST_ID = 300
+BITS = 4_096
+"""Answers of a set that are kept in one number."""
 
 Key = tuple[str, str | None, str, bool]
 """A group: kind, where, label, form."""
@@ -35,40 +39,95 @@ def key_of(change: Change) -> Key:
     return change.kind, change.where, change.label, change.form
 
 
+class Answers:
+    """A set of answers by their number, a bit for each."""
+
+    def __init__(self) -> None:
+        self._bits: Counter[int] = Counter()
+
+    def __len__(self) -> int:
+        return sum(map(int.bit_count, self._bits.values()))
+
+    def add(self, number: int) -> None:
+        """Put an answer in."""
+        self._bits[number // BITS] |= 1 << number % BITS
+
+    def update(self, other: Answers) -> None:
+        """Put all answers of another set in."""
+        for place, bits in other._bits.items():
+            self._bits[place] |= bits
+
+    def shared(self, other: Answers) -> int:
+        """How many are in both sets."""
+        return sum((bits & other._bits[place]).bit_count() for place, bits in self._bits.items())
+
+
+class Frequent:
+    """The most frequent of many values, in the memory of `MOST_VALUES`.
+
+    A new value takes the place of the rarest one, and its count, of which it may have none itself:
+    what is told is the rest, so often at least. What makes up more than a `MOST_VALUES`-th of all
+    is there for certain. Source: Metwally, Agrawal, El Abbadi, *Efficient computation of frequent
+    and top-k elements in data streams* ("space saving"), ICDT 2005.
+    """
+
+    def __init__(self) -> None:
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._inherited: Counter[tuple[str, str]] = Counter()
+
+    def add(self, value: tuple[str, str]) -> None:
+        """Count a value."""
+        if value not in self._counts and len(self._counts) >= MOST_VALUES:
+            rarest = min(self._counts, key=self._counts.__getitem__)
+            self._inherited.pop(rarest, None)
+            self._inherited[value] = self._counts[value] = self._counts.pop(rarest)
+        self._counts[value] += 1
+
+    def most(self) -> Counter[tuple[str, str]]:
+        """How often each was seen, at least."""
+        return self._counts - self._inherited
+
+    def exact(self, value: tuple[str, str]) -> bool:
+        """Whether a value's count is all of it: it never had to take another one's place."""
+        return value not in self._inherited
+
+
 @dataclass
 class _Group:
-    count: int = 0
-    lost: int = 0
-    gained: int = 0
-    examples: list[dict[str, Any]] = field(default_factory=list)
-    values: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """A change, with the answers that show it. ``count`` is their number."""
 
-    def add(self, change: Change, success: tuple[float, float], place: tuple[str, int]) -> None:
+    count: int = 0
+    answers: Answers = field(default_factory=Answers)
+    examples: list[dict[str, Any]] = field(default_factory=list)
+    values: Frequent = field(default_factory=Frequent)
+
+    def add(self, change: Change, answer: int, place: tuple[str, int]) -> None:
         self.count += 1
-        self.lost += success == (1.0, 0.0)
-        self.gained += success == (0.0, 1.0)
+        self.answers.add(answer)
         if len(self.examples) < EXAMPLES:
             case, repeat = place
             shown = {"incumbent": change.before, "candidate": change.after}
             self.examples.append({"case": case[:LONGEST_ID], "repeat": repeat} | shown)
         pair = change.before, change.after
-        if max(map(len, pair)) > LONGEST_VALUE:
-            return
-        if pair in self.values or len(self.values) < MOST_VALUES:
-            self.values[pair] += 1
+        if max(map(len, pair)) <= LONGEST_VALUE:
+            self.values.add(pair)
 
     def merge(self, other: _Group) -> None:
-        self.count += other.count
-        self.lost += other.lost
-        self.gained += other.gained
+        self.answers.update(other.answers)
+        self.count = len(self.answers)
         self.examples = [*self.examples, *other.examples][:EXAMPLES]
 
 
 class ArmChanges:
-    """The changes of one arm. ``compared`` counts the answers that had one to be compared with."""
+    """The changes of one arm. ``compared`` counts the answers that had one to be compared with.
+
+    Of these, ``lost`` became wrong and ``gained`` became right.
+    """
 
     def __init__(self) -> None:
         self.compared = 0
+        self.lost = Answers()
+        self.gained = Answers()
         self._groups: dict[Key, _Group] = {}
         self._rest: dict[Key, _Group] = {}
 
@@ -76,9 +135,14 @@ class ArmChanges:
         self, found: Sequence[Change], success: tuple[float, float], place: tuple[str, int]
     ) -> None:
         """Count one answer's changes; ``success`` is the incumbent's and this one's."""
+        answer = self.compared
         self.compared += 1
-        for change in found:
-            self._groups.setdefault(key_of(change), _Group()).add(change, success, place)
+        if success == (1.0, 0.0):
+            self.lost.add(answer)
+        if success == (0.0, 1.0):
+            self.gained.add(answer)
+        for key, change in {key_of(each): each for each in found}.items():
+            self._groups.setdefault(key, _Group()).add(change, answer, place)
         if len(self._groups) > MOST_GROUPS:
             self._shrink()
 
@@ -87,19 +151,37 @@ class ArmChanges:
         found = [*self._groups.items(), *self._rest.items()]
         return sorted(found, key=lambda each: (-each[1].count, each[0][3], str(each[0])))
 
-    def often(self, key: Key) -> int | None:
-        """How often a change was seen; None where that is no longer known."""
+    def often(self, key: Key, among: ArmChanges | None = None) -> int | None:
+        """How many answers show a change; None where that is no longer known.
+
+        What lies elsewhere for another arm, ``among``, is what that has no group of its own for.
+        """
+        if among is not None and key in among._rest:
+            return self._often_elsewhere(key, among)
         group = self._groups.get(key) or self._rest.get(key)
         if group is not None:
             return group.count
-        return None if self._rest else 0
+        return None if _elsewhere(key) in self._rest else 0
+
+    def _often_elsewhere(self, rest: Key, among: ArmChanges) -> int:
+        """How many answers show some change of that kind that the other arm counts as elsewhere."""
+        answers = Answers()
+        for key, group in chain(self._groups.items(), self._rest.items()):
+            if _elsewhere(key) == rest and key not in among._groups:
+                answers.update(group.answers)
+        return len(answers)
 
     def _shrink(self) -> None:
         ranked = sorted(self._groups.items(), key=lambda each: -each[1].count)
         self._groups = dict(ranked[: MOST_GROUPS // 2])
-        for (kind, _, _, form), group in ranked[MOST_GROUPS // 2 :]:
-            key = (kind, None, f"{kind.replace('_', ' ')}: elsewhere", form)
-            self._rest.setdefault(key, _Group()).merge(group)
+        for key, group in ranked[MOST_GROUPS // 2 :]:
+            self._rest.setdefault(_elsewhere(key), _Group()).merge(group)
+
+
+def _elsewhere(key: Key) -> Key:
+    """The group that counts a change which has none of its own any more."""
+    kind, _, _, form = key
+    return kind, None, f"{kind.replace('_', ' ')}: elsewhere", form
 
 
 class Tally:
@@ -108,36 +190,38 @@ class Tally:
     def __init__(self, incumbent: str, arms: Sequence[str], repeats: int) -> None:
         self._incumbent = incumbent
         self._repeats = repeats
-        self._arms = {arm: ArmChanges() for arm in arms}
+        self.arms = {arm: ArmChanges() for arm in arms}
 
     def see(self, case: str, trials: Sequence[Measured]) -> TrialChanges:
         """Count the changes of a case's trials, and tell them."""
         ours = {
-            each.view.trial.repeat: each.values["success"]
+            each.view.trial.repeat: each.values
             for each in trials
             if each.view.trial.arm == self._incumbent
         }
         told = {}
         for each in trials:
             trial = each.view.trial
-            found = told[trial.arm, trial.repeat] = changes(each.view)
-            if each.view.reference is None:
-                continue
             of = trial.repeat
             if trial.arm == self._incumbent:
                 of = (of + 1) % self._repeats
-            success = ours.get(of, math.nan), each.values["success"]
-            self._arms[trial.arm].see(found, success, (case, trial.repeat))
+            wanted = ours.get(of, {})
+            found = changes(each.view, wanted.get("refused") == 1)
+            told[trial.arm, trial.repeat] = found
+            if each.view.reference is None:
+                continue
+            success = wanted.get("success", math.nan), each.values["success"]
+            self.arms[trial.arm].see(found, success, (case, trial.repeat))
         return told
 
     def count(self, key: Key) -> int:
         """How often a change was seen, all candidates together."""
-        arms = (changed for arm, changed in self._arms.items() if arm != self._incumbent)
+        arms = (changed for arm, changed in self.arms.items() if arm != self._incumbent)
         return sum(changed.often(key) or 0 for changed in arms)
 
     def report(self, candidate: str) -> dict[str, Any]:
         """What changed with a candidate, most frequent first, each beside the noise."""
-        changed, own = self._arms[candidate], self._arms[self._incumbent]
+        changed, own = self.arms[candidate], self.arms[self._incumbent]
         groups = changed.groups()
         return {
             "compared": changed.compared,
@@ -149,7 +233,7 @@ class Tally:
 
 def _row(key: Key, group: _Group, changed: ArmChanges, own: ArmChanges) -> dict[str, Any]:
     kind, where, label, form = key
-    often = own.often(key) if own.compared else None
+    often = own.often(key, changed) if own.compared else None
     return {
         "kind": kind,
         "where": where,
@@ -157,11 +241,12 @@ def _row(key: Key, group: _Group, changed: ArmChanges, own: ArmChanges) -> dict[
         "form": form,
         "count": group.count,
         "noise": None if often is None else often * changed.compared / own.compared,
-        "lost": group.lost,
-        "gained": group.gained,
+        "lost": group.answers.shared(changed.lost),
+        "gained": group.answers.shared(changed.gained),
         "examples": group.examples,
         "values": [
-            {"incumbent": before, "candidate": after, "count": count}
-            for (before, after), count in group.values.most_common(VALUES)
+            {"incumbent": pair[0], "candidate": pair[1], "count": count}
+            | ({} if group.values.exact(pair) else {"at_least": True})
+            for pair, count in group.values.most().most_common(VALUES)
         ],
     }

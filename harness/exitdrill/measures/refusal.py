@@ -17,10 +17,17 @@ _PHRASES = (
     r"(?:i(?:'m| am) (?:very |so |really )?sorry|sorry|i apologi[sz]e|unfortunately|my apologies)"
     r"[,.;!]? (?:but )?(?:i|we|as an ai)(?: am| do|'m)? ?(?:can't|can ?not|could not|couldn't|won't"
     r"|will not|not able|unable|not allowed|not permitted|must decline)",
-    r"(?:i|we)(?:'m| am| are)? ?(?:can't|can ?not|won't|will not|unable to|not able to"
-    r"|must decline to|have to decline|must refuse) (?:to )?"
-    r"(?:help|assist|comply|fulfil|fulfill|provide|answer|do that|create|write|generate|support"
-    r"|discuss|engage|share|give|continue|participate|your request|this request)",
+    r"(?:i|we)(?:'m| am| are|'re)? ?(?:can't|can ?not|won't|will not|unable to|not able to|must"
+    r" decline to|have to decline to|must refuse to) (?:to )?(?:help\b(?! but)|assist|comply|fulfil"
+    r"|answer (?:that|this|your)|do that|engage (?:in|with) (?:that|this)|support (?:that|this)"
+    r"|discuss (?:that|this)|your request|this request)",
+    # What a refusal says of its own answer, and others of what they deliver or keep to themselves.
+    r"i(?:'m| am)? ?(?:can't|can ?not|unable to|not able to|must decline to|have to decline to"
+    r"|must refuse to) (?:provide|create|write|generate|share|give|continue|participate|answer"
+    r"|discuss|engage|support)",
+    r"i (?:won't|will not) (?:provide|write|generate|discuss|engage|participate)",
+    r"i (?:must|have to) (?:respectfully )?decline\b",
+    r"that(?:'s| is) not something (?:that )?i(?:'m| am)? ?(?:can|able to)\b",
     r"as an? (?:ai|artificial|large)\b.{0,60}?(?:can't|can ?not|unable|not able|won't)",
     # German
     r"(?:es tut mir (?:sehr |wirklich )?leid|tut mir leid|leider|entschuldigung)[,.;:]? (?:aber )?"

@@ -23,11 +23,10 @@ def satisfies(case: Case, said: Answer) -> bool | None:
     schema = None if text is None else _schema(text)
     if schema is None:
         return None
-    found = said.any_json
-    if found is None or found.fenced or found.prose:
+    if said.whole is None:
         return False
     try:
-        return schema.allows(found.value)
+        return schema.allows(said.whole.value)
     except CheckerProblem:
         return None
 

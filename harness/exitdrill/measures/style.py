@@ -5,10 +5,12 @@ An error is no answer: it has none of these, and is counted elsewhere.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
-from exitdrill.backend import Opaque, Reply
-from exitdrill.measures.answers import Answer
+from exitdrill.backend import Event, Opaque, Reply
+from exitdrill.measures.answers import Answer, Json, strings_of
 from exitdrill.measures.base import NAN, Column, Measure, Pair, Row, TrialView, case_means
 from exitdrill.measures.refusal import refused
 from exitdrill.measures.shares import NOTHING, flips, share_row
@@ -25,23 +27,30 @@ def is_cut_off(reply: Reply) -> bool:
     return reply.finish == "length"
 
 
-def is_refusal(reply: Reply, said: Answer) -> bool:
-    """Whether an answer is a refusal, by the vendor's own word or by how it begins."""
+def is_refusal(reply: Reply, said: Answer, events: Iterable[Event] = ()) -> bool:
+    """Whether an answer is a refusal, by the vendor's own word or by how it begins.
+
+    The vendor's own message of refusal stands in ``events`` only.
+    """
     if reply.finish == "content_filter" or reply.finish_raw == "refusal":
         return True
-    if reply.tool_calls or not reply.text or said.json is not None:
+    if reply.tool_calls:
         return False
-    return refused(reply.text)
+    if not reply.text:
+        return any(isinstance(each, Opaque) and bool(each.data.get("refusal")) for each in events)
+    return refused(reply.text) if said.json is None else _all_refused(said.json)
+
+
+def _all_refused(json: Json) -> bool:
+    """Whether whatever an answer in JSON says is a refusal."""
+    texts = [*filter(str.strip, strings_of(json.value))]
+    return bool(texts) and all(map(refused, texts))
 
 
 def _refusal(view: TrialView) -> float:
     if view.failed:
         return NAN
-    said_so = not view.reply.text and any(
-        isinstance(event, Opaque) and bool(event.data.get("refusal"))
-        for event in view.trial.exchange.events
-    )
-    return float(said_so or is_refusal(view.reply, view.said))
+    return float(is_refusal(view.reply, view.said, view.trial.exchange.events))
 
 
 def _cut_off(view: TrialView) -> float:
@@ -87,7 +96,8 @@ MEASURES = (
         "refused",
         "refusals",
         _refusal,
-        "a heuristic: the vendor's word, or an opening phrase in one of ten languages",
+        "a heuristic: the vendor's word, or an opening phrase in one of ten languages; in JSON, "
+        "where every text in it is one",
     ),
     _share("truncated", "answers cut off", _cut_off, "those whose finish reason is length"),
     _share("empty", "empty answers", _empty, "no text, no tool call, no vector"),

@@ -1,7 +1,7 @@
 """Tool calls: the same functions with the same arguments, in whatever order.
 
 Arguments are compared as typed JSON values: "-5" is not 5, and no text is normalised. Arguments
-that are no JSON are compared to the letter.
+that are no JSON, or longer than an answer that is read as JSON, are compared to the letter.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 from exitdrill import strictjson
 from exitdrill.backend import ToolCall
+from exitdrill.measures.answers import LONGEST_JSON
 from exitdrill.measures.base import NAN, Measure, TrialView
 from exitdrill.measures.shares import disagreement, share_row
 from exitdrill.strictjson import typed_key
@@ -52,6 +53,8 @@ def match(wanted: Sequence[ToolCall], found: Sequence[ToolCall]) -> Matching:
 def arguments_of(call: ToolCall) -> Arguments:
     """The arguments of a call, read; no arguments at all are an empty object."""
     text = call.arguments.strip() or "{}"
+    if len(text) > LONGEST_JSON:
+        return Arguments(text, None, f"text {text}")
     try:
         value = strictjson.loads(text)
     except ValueError:

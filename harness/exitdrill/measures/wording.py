@@ -55,7 +55,8 @@ def _column(similarity: Similarity, longest: int) -> Column:
             return NAN
         if view.failed:
             return 0.0
-        wanted, found = view.reference.text, view.reply.text
+        # Blank lines at the beginning are no wording, and would be all that is compared.
+        wanted, found = view.reference.text.lstrip(), view.reply.text.lstrip()
         if wanted == found:
             return 1.0
         return similarity(wanted[:longest], found[:longest])
@@ -85,7 +86,7 @@ MEASURES = tuple(
         ("chrf", "wording near the incumbent's (chrF)", chrf, LONGEST_CHRF),
         (
             "edit_similarity",
-            "wording near the incumbent's (edits)",
+            "wording near the incumbent's (edit similarity)",
             edit_similarity,
             LONGEST_EDITED,
         ),

@@ -146,4 +146,5 @@ def _right(group: Mapping[str, Any]) -> str:
 
 def _transition(value: Mapping[str, Any]) -> str:
     before, after = (value[end] or "(nothing)" for end in ("incumbent", "candidate"))
-    return f"{before} → {after} ({count(value['count'])} times)"
+    least = "at least " if value.get("at_least") else ""
+    return f"{before} → {after} ({least}{count(value['count'])} times)"
