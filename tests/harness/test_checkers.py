@@ -166,16 +166,16 @@ def test_a_slow_pattern_is_not_tried_on_every_name(
     began = time.monotonic()
     schema = {"patternProperties": {"^(?:a|aa)+$": {}}, **more}
     assert judged("json_schema", json.dumps(names), schema) == PROBLEM
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 8
 
 
 def test_whether_it_is_a_schema_is_found_out_in_bounded_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("exitdrill.jsonschemas.SECONDS", 0.2)
+    monkeypatch.setattr("exitdrill.jsonschemas.SECONDS", 0.01)
     began = time.monotonic()
     assert judged("json_schema", "{}", {"allOf": [True] * 100_000}) == PROBLEM
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 8
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_a_day_asleep_takes_no_day_to_count() -> None:
     began = time.monotonic()
     delays.add(86_400 * 1000 * MS)
     assert delays.n == MOST
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10
 
 
 async def test_a_loop_that_is_blocked_is_seen() -> None:
