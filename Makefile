@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: drill test test-wheel lint sample bench bench-peers clean
+.PHONY: drill test test-wheel lint sample bench bench-peers calibrate clean
 
 drill: $(STAMP)
 	$(BIN)/exitdrill run support_triage
@@ -27,7 +27,7 @@ test-wheel:
 		"$$(ls $(WHEEL)/*.whl)[local,dev]"
 	cp -r tests README.md pyproject.toml $(WHEEL)/run/
 	mkdir $(WHEEL)/run/adapters $(WHEEL)/run/harness
-	cp adapters/README.md $(WHEEL)/run/adapters/ && cp harness/README.md $(WHEEL)/run/harness/
+	cp adapters/README.md $(WHEEL)/run/adapters/ && cp harness/*.md $(WHEEL)/run/harness/
 	cd $(WHEEL)/run && ../venv/bin/python -m pytest
 
 # The report in reports/, the built-in drill's, and its picture for the README (needs Chromium).
@@ -40,6 +40,11 @@ sample: $(STAMP)
 # Figures, not tests: tests/bench/README.md says what each means. BENCH="replay --write" is passed on.
 bench: $(STAMP)
 	$(BIN)/python tests/bench $(BENCH)
+
+# How often verdicts err, on thousands of drills with a known truth; minutes. BENCH="--write" keeps
+# the table in harness/VERDICT.md.
+calibrate: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/calibration $(BENCH)
 
 # The same drill with other tools, in an environment of their own. What cannot be installed is
 # skipped, and the table says so.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import os
 import re
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.calibration.worlds import TRUTHS, WORLDS
 
 import exitdrill
 from exitdrill.backend import Request, fold
@@ -23,6 +25,7 @@ README = HERE / "README.md"
 # places.
 GUIDE = HERE / "adapters" / "README.md"
 MEASURE_GUIDE = HERE / "harness" / "README.md"
+VERDICT = HERE / "harness" / "VERDICT.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -169,3 +172,20 @@ def test_the_measure_of_the_guide_is_found_by_its_entry_point(tmp_path: Path) ->
     assert [each["measure"] for each in candidate["gates"]] == ["asks_back"]
     lines = (tmp_path / "out" / "cases.jsonl").read_text().splitlines()
     assert {json.loads(line)["measures"]["asks_back"] for line in lines} == {0, 1}
+
+
+def test_the_figures_on_how_the_verdict_is_reached() -> None:
+    examples = "\n".join(blocks(VERDICT, "python"))
+    parsed = doctest.DocTestParser().get_doctest(examples, {}, VERDICT.name, None, None)
+    assert len(parsed.examples) > 10
+    said: list[str] = []
+    result = doctest.DocTestRunner().run(parsed, out=said.append)
+    assert not result.failed, "".join(said)
+
+
+def test_the_calibration_is_in_the_documentation() -> None:
+    """Made by its command: a row for each world and truth, none of them marked."""
+    rows = VERDICT.read_text().partition("<!-- calibration -->")[2].splitlines()
+    found = [row.split(" | ") for row in rows if row.startswith("| ")][1:]
+    assert len(found) == len(WORLDS) * len(TRUTHS)
+    assert not [row for row in found if "too often" in row[-1]]

@@ -141,6 +141,7 @@ class ScriptedBackend:
     """A backend that answers from a script."""
 
     operations: frozenset[Operation] = frozenset({"chat", "completion"})
+    samples = False
 
     def __init__(
         self,

@@ -60,6 +60,22 @@ async def starting(
         yield arms
 
 
+@asynccontextmanager
+async def starting_one(
+    scenario: Scenario, name: str, journal: Journal, before: Mapping[str, Any] | None
+) -> AsyncIterator[tuple[Arm, dict[str, Any]]]:
+    """One more backend, with its description; ``before`` is what it was when the drill began.
+
+    Raises `BackendError` or `ServerFailed` where it cannot be started.
+    """
+    async with AsyncExitStack() as stack:
+        backend, description = await _start(scenario, name, journal.path.parent, stack)
+        known = _plain(description)
+        if before is not None:
+            _check_unchanged(name, before, known)
+        yield Arm(name, backend, scenario.backends[name]), known
+
+
 def _check_started(scenario: Scenario, known: Mapping[str, Any]) -> None:
     reasons = {name: known[name].get("reason") for name in scenario.arms}
     if reasons[scenario.incumbent]:

@@ -225,7 +225,11 @@ class Description:
 
 @runtime_checkable
 class Backend(Protocol):
-    """Something that answers requests. Only `stream` matters; the rest is its frame."""
+    """Something that answers requests. Only `stream` matters; the rest is its frame.
+
+    It may have an attribute ``samples`` (bool): whether it draws its answer at random where a
+    request names no temperature. Without it, it is taken to, and is asked more often.
+    """
 
     @property
     def operations(self) -> frozenset[Operation]:

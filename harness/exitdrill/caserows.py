@@ -23,8 +23,9 @@ def case_rows(
 ) -> Iterator[Json]:
     """The rows of one case: each arm, each repeat, asked or not."""
     by_key = {(each.view.trial.arm, each.view.trial.repeat): each for each in trials}
+    repeats = plan["replay"]["repeats"]
     for arm in [plan["incumbent"], *plan["candidates"]]:
-        for repeat in range(plan["replay"]["repeats"]):
+        for repeat in range(repeats[arm]):
             head = {
                 "case": case.id,
                 "arm": arm,

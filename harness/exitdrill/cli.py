@@ -41,13 +41,18 @@ def cli() -> None:
 )
 @click.option("--resume", type=FOLDER, metavar="DIR", help="Continue the drill in this folder.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Ask the first N cases.")
+@click.option(
+    "--sequential", is_flag=True, help="Look after each block; end once all gates are decided."
+)
 @click.option("--quiet", is_flag=True, help="Print only the verdict line.")
 def run(
+    *,
     scenario: str,
     candidates: tuple[str, ...],
     out: Path | None,
     resume: Path | None,
     limit: int | None,
+    sequential: bool,
     quiet: bool,
 ) -> int:
     """Drill SCENARIO: a folder, or the name of a built-in one."""
@@ -56,16 +61,48 @@ def run(
 
     watcher = progress.Silent() if quiet else progress.Terminal()
     result = drill.run(
-        load(scenario), out=out, resume=resume, candidates=candidates, limit=limit, watcher=watcher
+        load(scenario),
+        out=out,
+        resume=resume,
+        candidates=candidates,
+        limit=limit,
+        sequential=sequential,
+        watcher=watcher,
     )
     _show(result, quiet)
     return result.exit_code
 
 
 @cli.command()
+@click.argument("scenario")
+@click.option(
+    "--candidate", "candidates", multiple=True, metavar="NAME", help="Only this one (repeatable)."
+)
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Ask the first N cases.")
+@click.option("--sequential", is_flag=True, help="Plan a drill that is looked at while it runs.")
+def plan(
+    *, scenario: str, candidates: tuple[str, ...], limit: int | None, sequential: bool
+) -> None:
+    """Show what a drill of SCENARIO asks, may cost, and can tell apart, without any call."""
+    from exitdrill import planning
+    from exitdrill.drill import chosen
+    from exitdrill.drillable import check
+    from exitdrill.plan import make_plan
+    from exitdrill.scenario import load
+
+    drillable = check(chosen(load(scenario), candidates))
+    planned = make_plan(drillable, limit, sequential=sequential)
+    for line in planning.lines(drillable, planned):
+        _say(_printable(line))
+
+
+@cli.command()
 @click.argument("folder", type=FOLDER, metavar="DIR")
 def report(folder: Path) -> None:
-    """Write the reports of the drill in DIR again, from report.json and cases.jsonl."""
+    """Write the reports of the drill in DIR again, from report.json and cases.jsonl.
+
+    They say so, and are inconclusive, where report.json is not of the plan that was registered.
+    """
     from exitdrill.report import render
 
     for path in render(folder):
@@ -104,7 +141,7 @@ def validate(scenario: str) -> None:
 
     drillable = check(load(scenario))
     plan = make_plan(drillable)
-    spend = most(drillable, plan)
+    spend = most(plan)
     _say(
         f"valid: {drillable.workload.size} cases, {len(plan.arms)} arms, "
         f"{len(drillable.scenario.gates)} gates; a drill makes {spend.calls} calls"
@@ -178,6 +215,8 @@ def _code() -> int:
 def _show(result: Result, quiet: bool) -> None:
     overall = result.report["verdict"]
     if not quiet:
+        if first := result.report["incumbent"]["first"]:
+            _say(f"\n{_printable(first)}")
         for candidate in result.report["candidates"]:
             _say(f"\n{candidate['name']}: {_words(candidate['verdict']['status'])}")
             for reason in candidate["verdict"]["reasons"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import hashlib
 import itertools
 import os
 import signal
@@ -29,9 +30,20 @@ from exitdrill.errors import (
     UsageError,
 )
 from exitdrill.journal import NOT_BEGUN, Journal
-from exitdrill.plan import Plan, check_same, make_plan, most, warnings, write_plan
+from exitdrill.judge.asking import ask_judge
+from exitdrill.monitor import Monitor
+from exitdrill.plan import (
+    Plan,
+    check_same,
+    edited_file,
+    make_plan,
+    most,
+    places,
+    warnings,
+    write_plan,
+)
 from exitdrill.replay import Replay
-from exitdrill.report import render
+from exitdrill.report import REPORT, render
 from exitdrill.results import write_results
 from exitdrill.scenario import Scenario
 from exitdrill.swap import Swap, SwapFailed, apply
@@ -73,12 +85,14 @@ def run(
     resume: Path | str | None = None,
     candidates: Sequence[str] = (),
     limit: int | None = None,
+    sequential: bool = False,
     watcher: progress.Watcher | None = None,
 ) -> Result:
     """Execute a scenario.
 
     ``out`` is the folder of the drill (new, or empty), ``resume`` that of one to be continued;
-    ``candidates`` restricts the drill to some, ``limit`` to the first so many cases. Raises
+    ``candidates`` restricts the drill to some, ``limit`` to the first so many cases. With
+    ``sequential`` it ends as soon as every gate is decided (a resumed one is what it was). Raises
     `UsageError` for what is wrong with the input, before any call; `KeyboardInterrupt` with
     everything that was measured in the journal.
     """
@@ -90,11 +104,13 @@ def run(
     if resume is not None:
         return _resume(scenario, Path(resume), candidates, limit, watcher)
     drillable = check(chosen(scenario, candidates))
-    plan = make_plan(drillable, limit)
+    secrets = _secrets(drillable.scenario)
+    plan = make_plan(drillable, limit, sequential=sequential).without(secrets)
+    _load_embedder(drillable)
     swaps = apply_swaps(drillable.scenario)
     folder = _new_folder(scenario, out)
     with _terminable(), _at_work(folder), Journal.create(folder / JOURNAL) as journal:
-        journal.hide(_secrets(drillable.scenario))
+        journal.hide(secrets)
         write_plan(plan, folder)
         _begin(journal, drillable, plan, swaps)
         return _execute(drillable, plan, journal, watcher)
@@ -109,18 +125,23 @@ def _resume(
 ) -> Result:
     """Continue a drill, by default with the candidates and the limit that it had.
 
-    The plan stays the one that was registered; only the budget may be another, because it decides
-    nothing and a spent one must not cost what was paid for.
+    The plan stays the one that was registered. The budget may be another, because it decides
+    nothing and a spent one must not cost what was paid for; gates that were edited since are not
+    judged, and the verdict says that they were edited.
     """
     with _terminable(), _at_work(folder), Journal.reopen(folder / JOURNAL) as journal:
         if not journal.input("begun"):
             raise JournalError(NOT_BEGUN, path=journal.path)
         recorded = journal.input("plan")
         drillable = check(chosen(scenario, candidates or recorded["candidates"]))
-        now = make_plan(drillable, limit or recorded["workload"]["asked"])
-        check_same(now, recorded)
-        plan = Plan(recorded)
-        journal.hide(_secrets(scenario))
+        asked = limit or recorded["workload"]["asked"]
+        secrets = _secrets(scenario)
+        now = make_plan(drillable, asked, sequential=recorded["mode"] == "sequential")
+        edited = check_same(now.without(secrets), recorded)
+        plan = Plan(recorded, now.census, now.judging)
+        journal.hide(secrets)
+        _note_edits(journal, plan, edited, watcher)
+        _load_embedder(drillable)
         write_plan(plan, folder)  # once more: it may be gone, or edited
         journal.put_inputs({"budget": now.document["budget"]})
         journal.lose_intents()
@@ -136,7 +157,7 @@ def _execute(
     announce(drillable, plan, watcher)
     watcher.note(f"folder: {folder}")
     try:
-        asyncio.run(_replay(drillable, plan, journal, watcher))
+        asyncio.run(_ask(drillable, plan, journal, watcher))
     except StorageFailed:
         raise  # what cannot be written cannot be reported either
     except DrillStopped as stop:
@@ -144,10 +165,34 @@ def _execute(
         watcher.note(f"stopped: {stop}")
     finally:
         watcher.end()
-    journal.put_inputs({"stopped": stopped, "ended": _now()})
-    report = write_results(journal, drillable.checkers, folder)
+    journal.put_inputs({"stopped": stopped, "ended": _now(), "report_sha256": None})
+    report = write_results(journal, drillable.checkers, folder, drillable.embedder)
+    journal.put_inputs({"report_sha256": _sha256(folder / REPORT)})
     render(folder, check=False)  # that we write what the schema says is for the tests to see
     return Result(folder, report)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _load_embedder(drillable: Drillable) -> None:
+    """A model that cannot be loaded must show before anything is paid for."""
+    if drillable.embedder is not None:
+        drillable.embedder.load()
+
+
+def _note_edits(
+    journal: Journal, plan: Plan, edited: Sequence[str], watcher: progress.Watcher
+) -> None:
+    """Keep on the record that what decides was edited after the first call."""
+    found = [f"the scenario ({', '.join(edited)})"] if edited else []
+    found += [each for each in [edited_file(plan, journal.path.parent)] if each]
+    if found:
+        known = journal.input("edited", [])
+        journal.put_inputs({"edited": list(dict.fromkeys([*known, *found]))})
+        watcher.note(f"note: edited since the plan was registered: {'; '.join(found)}")
 
 
 def _secrets(scenario: Scenario) -> list[str]:
@@ -174,7 +219,7 @@ def chosen(scenario: Scenario, candidates: Sequence[str]) -> Scenario:
 
 def announce(drillable: Drillable, plan: Plan, watcher: progress.Watcher) -> None:
     """Say what is about to be asked, and what it can cost, before the first call."""
-    spend = most(drillable, plan)
+    spend = most(plan)
     budget = drillable.scenario.budget
     currency = _currency(drillable.scenario)
     money = f", at most {spend.money:.4f} {currency} and" if currency else ","
@@ -188,10 +233,11 @@ def announce(drillable: Drillable, plan: Plan, watcher: progress.Watcher) -> Non
         watcher.note("budget: " + ", ".join(f"{key} {value}" for key, value in limits.items()))
     for warning in warnings(drillable, plan):
         watcher.note(f"note: {warning}")
+    watcher.note(f"plan registered: sha256 {plan.sha256}")
 
 
 def _currency(scenario: Scenario) -> str | None:
-    prices = (scenario.backends[arm].price for arm in scenario.arms)
+    prices = (scenario.backends[name].price for name in scenario.called)
     currencies = {price.currency for price in prices if price and price.per_hour is None}
     return currencies.pop() if len(currencies) == 1 else None
 
@@ -200,7 +246,7 @@ def _currency(scenario: Scenario) -> str | None:
 
 
 def _begin(journal: Journal, drillable: Drillable, plan: Plan, swaps: Swaps) -> None:
-    journal.put_cases(drillable.workload, plan.document["workload"]["asked"])
+    journal.put_cases(drillable.workload, plan.document["workload"]["asked"], places(plan))
     app = drillable.scenario.app
     journal.put_inputs(
         {
@@ -268,21 +314,30 @@ def apply_swaps(scenario: Scenario) -> Swaps:
 # --- the replay ---------------------------------------------------------------------------------
 
 
+async def _ask(
+    drillable: Drillable, plan: Plan, journal: Journal, watcher: progress.Watcher
+) -> None:
+    await _replay(drillable, plan, journal, watcher)
+    await ask_judge(drillable, plan, journal, watcher, _currency(drillable.scenario))
+
+
 async def _replay(
     drillable: Drillable, plan: Plan, journal: Journal, watcher: progress.Watcher
 ) -> None:
     scenario = drillable.scenario
     completed = {arm: count for arm, (count, _) in journal.progress().items()}
-    unfinished = [arm for arm in plan.arms if completed.get(arm, 0) < plan.trials_per_arm]
+    unfinished = [arm for arm in plan.arms if completed.get(arm, 0) < plan.trials_of(arm)]
     swaps = journal.input("swaps")
-    if not unfinished or all("error" in swaps.get(name, {}) for name in scenario.candidates):
+    over = {*journal.input("stops", {}), *(name for name in swaps if "error" in swaps[name])}
+    if not unfinished or over >= set(scenario.candidates):
         return
     async with starting(scenario, unfinished, journal, watcher) as arms:
-        totals = {arm.name: plan.trials_per_arm for arm in arms}
+        totals = {arm.name: plan.trials_of(arm.name) for arm in arms}
         watcher.begin(totals, completed, _currency(scenario))
         budget = Budget(scenario.budget, journal.spend())
+        looks = Monitor(journal, plan.document, drillable.checkers) if plan.sequential else None
         try:
-            await Replay(plan, journal, arms, budget, watcher).run()
+            await Replay(plan, journal, arms, budget, watcher, looks).run()
         finally:
             record_broken(journal, arms)
 

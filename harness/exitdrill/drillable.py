@@ -13,9 +13,11 @@ from typing import Any
 
 from exitdrill import builtin, checkers, tomlfile
 from exitdrill.backend import Backend, BackendConfig, Timeouts, find_adapter
+from exitdrill.embedder import Embedder
 from exitdrill.environment import looks_secret
 from exitdrill.errors import AdapterError, ScenarioError
-from exitdrill.measures import BY_NAME, gate_problem
+from exitdrill.judge.check import Labels, check_judge, read_labels
+from exitdrill.measures import BY_NAME, embedding, gate_problem
 from exitdrill.scenario import BudgetSpec, CheckerSpec, Scenario
 from exitdrill.workload import Case, CaseList, Workload, open_workload, output_limit
 
@@ -29,6 +31,8 @@ class Drillable:
     checkers: Mapping[str, checkers.Checker]
     checker_hashes: Mapping[str, str]
     backends: Mapping[str, Backend]
+    labels: Labels | None = None
+    embedder: Embedder | None = None
 
 
 def check(scenario: Scenario) -> Drillable:
@@ -49,16 +53,18 @@ def check(scenario: Scenario) -> Drillable:
 def _check(scenario: Scenario) -> Drillable:
     _check_names(scenario)
     _check_gates(scenario)
+    check_judge(scenario)
     built = {name: _checker(scenario, name, spec) for name, spec in scenario.checkers.items()}
     hashes = {name: _checker_hash(scenario, name) for name in scenario.checkers}
     workload = _workload(scenario)
-    backends = {arm: make_backend(scenario, arm) for arm in scenario.arms}
-    for arm in scenario.arms:
-        _check_key(scenario, arm)
-        _check_server(scenario, arm)
+    backends = {name: make_backend(scenario, name) for name in scenario.called}
+    for name in scenario.called:
+        _check_key(scenario, name)
+        _check_server(scenario, name)
     _check_budget(scenario, backends, workload)
     _check_app(scenario)
-    return Drillable(scenario, workload, built, hashes, backends)
+    labels, embedder = _labels(scenario, backends), _embedder(scenario)
+    return Drillable(scenario, workload, built, hashes, backends, labels, embedder)
 
 
 def make_backend(scenario: Scenario, arm: str, endpoint: str | None = None) -> Backend:
@@ -127,10 +133,36 @@ def _check_gates(scenario: Scenario) -> None:
     titles = [gate.title for gate in scenario.gates]
     for number, gate in enumerate(scenario.gates):
         problem = gate_problem(gate)
+        if gate.measure == embedding.NAME and scenario.embedding is None:
+            problem = problem or f"{embedding.NO_MODEL}: give one as [embedding] model"
         if problem:
             raise ScenarioError(problem, key=f"gates[{number}].measure")
         if titles.index(gate.title) < number:
             raise ScenarioError("two gates have this name", key=f"gates[{number}].name")
+
+
+def _labels(scenario: Scenario, backends: Mapping[str, Backend]) -> Labels | None:
+    """What the judge is compared with, if anything."""
+    judge = scenario.judge
+    if judge is None:
+        return None
+    if "chat" not in backends[judge.backend].operations:
+        raise ScenarioError("a judge has to take chat requests", key="judge.backend")
+    if judge.labels is None:
+        return None
+    return read_labels(inside(scenario.root, judge.labels, "judge.labels"))
+
+
+def _embedder(scenario: Scenario) -> Embedder | None:
+    """The embedding model, found and hashed, not loaded."""
+    if scenario.embedding is None:
+        return None
+    key = "embedding.model"
+    try:
+        return Embedder(_or_models(scenario, scenario.embedding.model, key))
+    except (ScenarioError, AdapterError) as error:
+        error.key = key
+        raise
 
 
 def _checker(
@@ -229,15 +261,19 @@ def server_folder(scenario: Scenario, arm: str) -> Path:
     server = scenario.backends[arm].server
     if server is None or server.cwd is None:
         return scenario.root
-    key = f"backends.{arm}.server.cwd"
-    if not server.cwd.startswith("{models}"):
-        return inside(scenario.root, server.cwd, key)
+    return _or_models(scenario, server.cwd, f"backends.{arm}.server.cwd")
+
+
+def _or_models(scenario: Scenario, value: str, key: str) -> Path:
+    """A path inside the scenario's folder, or inside ``{models}``. Raises `ScenarioError`."""
+    if not value.startswith("{models}"):
+        return inside(scenario.root, value, key)
     models = Path(builtin.models())
-    return inside(models, server.cwd.removeprefix("{models}").lstrip("/"), key)
+    return inside(models, value.removeprefix("{models}").lstrip("/"), key)
 
 
 def _check_budget(scenario: Scenario, backends: Mapping[str, Backend], workload: Workload) -> None:
-    remote = [arm for arm in scenario.arms if not backends[arm].local]
+    remote = [name for name in scenario.called if not backends[name].local]
     budget = scenario.budget
     if remote and budget is None:
         raise ScenarioError(
@@ -260,7 +296,7 @@ def _check_budget(scenario: Scenario, backends: Mapping[str, Backend], workload:
 
 
 def _check_money(scenario: Scenario, remote: list[str], budget: BudgetSpec) -> None:
-    for arm in scenario.arms:
+    for arm in scenario.called:
         price = scenario.backends[arm].price
         if price is None and arm in remote:
             raise ScenarioError(

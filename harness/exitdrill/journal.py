@@ -12,21 +12,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import json
 import re
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from exitdrill import strictjson
 from exitdrill.backend import Operation
 from exitdrill.delay import Delays
 from exitdrill.errors import JournalError, StorageFailed
+from exitdrill.judge.question import PREFIX
 from exitdrill.records import (
     Exchange,
     Key,
@@ -39,13 +38,21 @@ from exitdrill.records import (
 )
 from exitdrill.redaction import Redactor
 from exitdrill.storage import Writer, connect
-from exitdrill.workload import Case, Workload
+from exitdrill.workload import Case, Workload, fingerprint
 
 APPLICATION_ID = 0x45584454  # "EXDT"
 VERSION = 2
 DISK = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY}
 """What SQLite says where the disk fails and not what stands on it."""
 T = TypeVar("T")
+TRIALS = (
+    "SELECT t.position, t.arm, t.repeat, t.state, e.edits, e.events, e.error, e.attempts,"
+    " e.sent_ns, e.money FROM trials t JOIN exchanges e USING (position, arm, repeat)"
+)
+JUDGE = f"{PREFIX}*"
+"""What the arms are called under which a judge's trials stand."""
+EVERY = 2**62
+"""A position beyond all others."""
 NOT_BEGUN = (
     "the drill ended before its first call, so there is nothing to resume; "
     "start a new one in another folder"
@@ -171,11 +178,17 @@ class Journal:
             lambda db: db.executemany("INSERT OR REPLACE INTO inputs VALUES (?, ?)", rows)
         )
 
-    def put_cases(self, workload: Workload, limit: int | None = None) -> None:
-        """Record the workload, or its first ``limit`` cases; at once, in one transaction."""
+    def put_cases(
+        self, workload: Workload, limit: int | None = None, places: Sequence[int] | None = None
+    ) -> None:
+        """Record the workload, or its first ``limit`` cases; at once, in one transaction.
+
+        ``places`` says for each case where it stands; without it they stand as they come.
+        """
 
         def write(db: sqlite3.Connection) -> None:
-            rows = (_row(n, case) for n, case in enumerate(islice(workload, limit)))
+            numbered = enumerate(islice(workload, limit))
+            rows = (_row(places[n] if places else n, case) for n, case in numbered)
             db.executemany("INSERT INTO cases VALUES (?, ?, ?, ?, ?, ?)", rows)
 
         self._writer.now(write)
@@ -288,7 +301,11 @@ class Journal:
 
     def progress(self) -> dict[str, tuple[int, int]]:
         """Per arm: how many trials are completed, and how many of them failed."""
-        rows = self._rows("SELECT arm, count(*), sum(state != 'answered') FROM trials GROUP BY arm")
+        rows = self._rows(
+            "SELECT arm, count(*), sum(state != 'answered') FROM trials WHERE arm NOT GLOB ?"
+            " GROUP BY arm",
+            (JUDGE,),
+        )
         return {arm: (count, failed) for arm, count, failed in rows}
 
     def spend(self) -> Spend:
@@ -300,18 +317,33 @@ class Journal:
         """How many calls were under way when a drill was killed."""
         return int(self._one("SELECT count(*) FROM calls WHERE state = 'lost'")[0])
 
-    def trials(self) -> Iterator[Trial]:
-        """Every completed trial, by case, then arm, then repeat."""
+    def trials(self, first: int = 0, last: int | None = None) -> Iterator[Trial]:
+        """Every completed trial of the cases from ``first`` up to but without ``last``, by case,
+        then arm, then repeat."""
         lost = set(self._rows("SELECT position, arm, repeat FROM calls WHERE state = 'lost'"))
         rows = self._rows(
-            "SELECT t.position, t.arm, t.repeat, t.state, e.edits, e.events, e.error, e.attempts,"
-            " e.sent_ns, e.money FROM trials t JOIN exchanges e"
-            " USING (position, arm, repeat) ORDER BY t.position, t.arm, t.repeat"
+            TRIALS + " WHERE t.position >= ? AND t.position < ? AND t.arm NOT GLOB ?"
+            " ORDER BY t.position, t.arm, t.repeat",
+            (max(first, 0), EVERY if last is None else last, JUDGE),
         )
         for position, arm, repeat, state, *columns in rows:
             exchange = self._understood(exchange_of, columns)
             repeated = (position, arm, repeat) in lost
             yield Trial(arm, position, repeat, state, exchange, repeated)
+
+    def judgements(self) -> Iterator[Trial]:
+        """Every completed trial of a judge, by arm (``judge:…``), case or label, order."""
+        where = " WHERE t.arm GLOB ? ORDER BY t.arm, t.position, t.repeat"
+        for position, arm, repeat, state, *columns in self._rows(TRIALS + where, (JUDGE,)):
+            yield Trial(arm, position, repeat, state, self._understood(exchange_of, columns))
+
+    def trials_of(self, position: int) -> list[Trial]:
+        """The completed trials of one case; whether one was ``repeated`` is not looked up."""
+        where = " WHERE t.position = ? AND t.arm NOT GLOB ?"
+        return [
+            Trial(arm, position, repeat, state, self._understood(exchange_of, columns))
+            for _, arm, repeat, state, *columns in self._rows(TRIALS + where, (position, JUDGE))
+        ]
 
     def busy(self) -> dict[str, Busy]:
         """Per arm: the sum of all its passes."""
@@ -357,9 +389,8 @@ def _busy(answers: int, nanoseconds: int, delays: str) -> Busy:
 
 def _row(position: int, case: Case) -> tuple[Any, ...]:
     request = case.request
-    same = strictjson.canonical([request.operation, dict(request.body)])
-    fingerprint = hashlib.sha256(same.encode()).digest()
-    return position, case.id, request.operation, dump(request.body), dump(case.meta()), fingerprint
+    body, meta = dump(request.body), dump(case.meta())
+    return position, case.id, request.operation, body, meta, fingerprint(request)
 
 
 def _case(case_id: str, operation: Operation, body: str, meta: str) -> Case:

@@ -7,25 +7,33 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import random
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import exitdrill
-from exitdrill.budget import worst_case
+from exitdrill.census import Census, shuffled, take_census
 from exitdrill.drillable import Drillable
-from exitdrill.errors import JournalError
+from exitdrill.errors import JournalError, ScenarioError
 from exitdrill.files import replacing
-from exitdrill.measures import BY_NAME
+from exitdrill.judge.plan import most_of_judge, registered
+from exitdrill.measures import BY_NAME, sequential_problem
 from exitdrill.records import Spend
+from exitdrill.redaction import Redactor
+from exitdrill.resolution import resolution_warnings
 from exitdrill.scenario import BackendSpec, Scenario
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SMALLEST_BLOCK = 32
+GREEDY_REPEATS = 2
+SAMPLED_REPEATS = 3
+DECIDING = ("gates", "alpha", "alpha_per_candidate", "power", "discordance")
+"""What a plan says of how it is decided. Edited afterwards, it is not what is judged."""
+VETOES = ["a feature that the workload uses is missing", "the swap cannot be applied"]
+"""What makes a candidate not ready whatever its gates say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +49,12 @@ class Pass:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a drill will do. ``document`` is the content of ``plan.json``."""
+    """What a drill will do. ``document`` is the content of ``plan.json``, ``census`` what it was
+    made from, ``judging`` what its judge can use up at most; a plan from a journal has neither."""
 
     document: Mapping[str, Any]
+    census: Census | None = field(default=None, compare=False, repr=False)
+    judging: Spend = field(default=Spend(), compare=False, repr=False)
 
     @property
     def text(self) -> str:
@@ -60,30 +71,55 @@ class Plan:
         """The names of the arms, the incumbent first."""
         return [self.document["incumbent"], *self.document["candidates"]]
 
+    def without(self, secrets: Iterable[str]) -> Plan:
+        """The same plan with what is a key masked: it is written, and hashed, only so."""
+        document = json.loads(Redactor.of(secrets)(json.dumps(self.document, allow_nan=False)))
+        return replace(self, document=document)
+
     @property
-    def trials_per_arm(self) -> int:
-        """How many trials each arm has."""
-        return int(self.document["workload"]["asked"] * self.document["replay"]["repeats"])
+    def sequential(self) -> bool:
+        """Whether the drill is looked at while it runs, and ends once all gates are decided."""
+        return bool(self.document["mode"] == "sequential")
+
+    def trials_of(self, arm: str) -> int:
+        """How many trials an arm has."""
+        return int(self.document["workload"]["asked"] * self.document["replay"]["repeats"][arm])
 
     def passes(self) -> Iterator[Pass]:
         """Every arm's turns, in order: within a block the arms come in a random order, then in
         its reverse, and so on, so that what drifts over the day hits all alike."""
         replay = self.document["replay"]
-        size, asked = replay["block"], self.document["workload"]["asked"]
+        size, asked, repeats = (
+            replay["block"],
+            self.document["workload"]["asked"],
+            replay["repeats"],
+        )
         for block, first in enumerate(range(0, asked, size)):
             order = list(self.arms)
             random.Random(f"{replay['seed']}:{block}").shuffle(order)  # noqa: S311  # no secret
-            for repeat in range(replay["repeats"]):
+            for repeat in range(max(repeats.values())):
                 for arm in order if repeat % 2 == 0 else reversed(order):
-                    yield Pass(block, arm, repeat, first, min(first + size, asked))
+                    if repeat < repeats[arm]:
+                        yield Pass(block, arm, repeat, first, min(first + size, asked))
 
 
-def make_plan(drillable: Drillable, limit: int | None = None) -> Plan:
-    """The plan of a scenario, for its first ``limit`` cases."""
+def make_plan(drillable: Drillable, limit: int | None = None, *, sequential: bool = False) -> Plan:
+    """The plan of a scenario, for its first ``limit`` cases.
+
+    Raises `ScenarioError` where it cannot be looked at while it runs.
+    """
     scenario = drillable.scenario
-    asked = min(drillable.workload.size, limit or drillable.workload.size)
+    if sequential:
+        _check_sequential(scenario)
+    census = take_census(drillable, limit)
+    repeats = {arm: _repeats(scenario, arm, census) for arm in scenario.arms}
     replay = scenario.replay.model_dump(mode="json")
-    replay["block"] = scenario.replay.block or _block(scenario)
+    replay |= {"block": scenario.replay.block or _block(scenario), "repeats": repeats}
+    warmup = min(scenario.replay.warmup, census.asked) * len(scenario.arms)
+    judge = None
+    if scenario.judge is not None:
+        spec = scenario.backends[scenario.judge.backend]
+        judge = registered(drillable, census.asked, _backend(spec))
     document = {
         "schema_version": SCHEMA_VERSION,
         "exitdrill_version": exitdrill.__version__,
@@ -93,41 +129,60 @@ def make_plan(drillable: Drillable, limit: int | None = None) -> Plan:
         "candidates": scenario.candidates,
         "workload": {
             "cases": drillable.workload.size,
-            "asked": asked,
+            "asked": census.asked,
             "sha256": drillable.workload.sha256,
+            "sampling": census.settings,
         },
+        "clusters": asdict(census.clusters),
         "checkers": dict(drillable.checker_hashes),
         "backends": {arm: _backend(scenario.backends[arm]) for arm in scenario.arms},
         "swap": {
             name: _swap(scenario, name) for name in scenario.candidates if name in scenario.swap
         },
+        "mode": "sequential" if sequential else "fixed",
         "gates": [gate.model_dump(mode="json") | {"name": gate.title} for gate in scenario.gates],
+        "vetoes": VETOES,
         "alpha": scenario.alpha,
         "alpha_per_candidate": scenario.alpha / len(scenario.candidates),
+        "power": scenario.power,
+        "discordance": scenario.discordance,
+        "largest_n": census.asked,
         "budget": scenario.budget.model_dump(mode="json") if scenario.budget else None,
         "replay": replay,
-        "calls": asked * scenario.replay.repeats * len(scenario.arms)
-        + min(scenario.replay.warmup, asked) * len(scenario.arms),
+        "judge": judge,
+        "embedding": _embedding(drillable),
+        "calls": census.asked * sum(repeats.values()) + warmup + (judge["calls"] if judge else 0),
     }
-    return Plan(document)
+    return Plan(document, census, most_of_judge(drillable, census.asked))
 
 
-def most(drillable: Drillable, plan: Plan) -> Spend:
-    """What the plan can use up at most, if each call succeeds at once: calls, tokens, money.
+def places(plan: Plan) -> Sequence[int] | None:
+    """Where each case stands in the drill: shuffled where it is looked at while it runs."""
+    if not plan.sequential or plan.census is None:
+        return None
+    return shuffled(plan.census.labels, plan.document["replay"]["seed"])
+
+
+def most_of(plan: Plan, arm: str) -> Spend:
+    """What an arm can use up at most, if each call succeeds at once: calls, tokens, money."""
+    if plan.census is None:
+        return Spend()
+    times = plan.document["replay"]["repeats"][arm]
+    once, warm = plan.census.once[arm], plan.census.warm[arm]
+    return Spend(
+        once.calls * times + warm.calls,
+        once.tokens * times + warm.tokens,
+        once.money * times + warm.money,
+    )
+
+
+def most(plan: Plan) -> Spend:
+    """What the plan can use up at most, all arms together.
 
     Retries come on top; the budget bounds them as well.
     """
-    scenario = drillable.scenario
-    replay = plan.document["replay"]
-    tokens, money = 0, 0.0
-    for number, case in enumerate(drillable.workload):
-        if number == plan.document["workload"]["asked"]:
-            break
-        times = replay["repeats"] + (number < replay["warmup"])
-        for arm in plan.arms:
-            each = worst_case(case.request, scenario.backends[arm].price)
-            tokens += each.tokens * times
-            money += each.money * times
+    each = [*(most_of(plan, arm) for arm in plan.arms), plan.judging]
+    tokens, money = sum(one.tokens for one in each), sum(one.money for one in each)
     return Spend(plan.document["calls"], tokens, money)
 
 
@@ -135,18 +190,37 @@ def warnings(drillable: Drillable, plan: Plan) -> list[str]:
     """What will keep the drill from a verdict, as far as that can be seen beforehand."""
     found = []
     asked = plan.document["workload"]["asked"]
-    cases = itertools.islice(drillable.workload, asked)
-    unjudged = sum(case.checker is None for case in cases)
+    unjudged = plan.census.unjudged if plan.census else 0
     if unjudged:
         found.append(f"{unjudged} of {asked} cases name no checker, so nobody can say who is right")
     if not drillable.scenario.gates:
         found.append("there are no gates, so the verdict will be inconclusive")
     found += _never_passed(drillable.scenario)
+    found += resolution_warnings(plan.document)
     budget = drillable.scenario.budget
     calls = plan.document["calls"]
     if budget is not None and budget.requests is not None and budget.requests < calls:
         found.append(f"the budget of {budget.requests} requests ends before the {calls} calls do")
     return found
+
+
+def _repeats(scenario: Scenario, arm: str, census: Census) -> int:
+    usual = SAMPLED_REPEATS if census.samples[arm] else GREEDY_REPEATS
+    return scenario.backends[arm].repeats or scenario.replay.repeats or usual
+
+
+def _check_sequential(scenario: Scenario) -> None:
+    """A drill that is looked at while it runs needs measures whose evidence can be summed up."""
+    if scenario.replay.arrivals == "open":
+        raise ScenarioError(
+            "--sequential asks the cases in a random order, so that recorded arrivals cannot be "
+            "kept; use closed arrivals, or leave it out",
+            key="replay.arrivals",
+        )
+    for number, gate in enumerate(scenario.gates):
+        problem = sequential_problem(gate)
+        if problem:
+            raise ScenarioError(problem, key=f"gates[{number}].measure")
 
 
 def _never_passed(scenario: Scenario) -> Iterator[str]:
@@ -156,22 +230,37 @@ def _never_passed(scenario: Scenario) -> Iterator[str]:
         for name in scenario.candidates:
             if section == "change" and name not in scenario.swap:
                 yield f"the gate {gate.title!r} cannot pass: there is no [swap.{name}]"
+            if gate.measure == "judge_preference" and scenario.judge is None:
+                yield f"the gate {gate.title!r} cannot pass: there is no [judge]"
             if gate.measure.startswith("cost_") and scenario.backends[name].price is None:
                 yield f"the gate {gate.title!r} cannot pass: backends.{name} has no price"
 
 
-def check_same(plan: Plan, recorded: Mapping[str, Any]) -> None:
-    """Raises `JournalError`, naming what differs, where a journal holds another plan.
+def check_same(plan: Plan, recorded: Mapping[str, Any]) -> list[str]:
+    """What was edited of that which decides, and nothing else: the gates, their error.
 
-    The budget may differ: it decides nothing.
+    Raises `JournalError`, naming what differs, where a journal holds another plan. The budget may
+    differ: it decides nothing.
     """
     now = json.loads(plan.text) | {"budget": recorded.get("budget")}
     changed = list(_differences(now, recorded))
-    if changed:
+    deciding = [place for place in changed if place.split(".")[0] in DECIDING]
+    if others := [place for place in changed if place not in deciding]:
         raise JournalError(
-            f"the drill to be resumed had another plan; changed since: {', '.join(changed)}. "
+            f"the drill to be resumed had another plan; changed since: {', '.join(others)}. "
             "Undo the change, or start a new drill"
         )
+    return deciding
+
+
+def edited_file(plan: Plan, folder: Path) -> str | None:
+    """Whether the ``plan.json`` in a folder is another than the one that was registered."""
+    path = folder / "plan.json"
+    try:
+        found = path.read_bytes()
+    except OSError:
+        return None
+    return None if found == plan.text.encode() else "plan.json"
 
 
 def _differences(now: Any, recorded: Any, place: str = "") -> Iterator[str]:
@@ -197,6 +286,12 @@ def _block(scenario: Scenario) -> int:
 
 def _backend(spec: BackendSpec) -> dict[str, Any]:
     return spec.model_dump(mode="json", exclude={"adapter"}) | {"adapter": spec.adapter_name}
+
+
+def _embedding(drillable: Drillable) -> dict[str, Any] | None:
+    """The embedding model with the hash of its weights: others would be another measure."""
+    spec, embedder = drillable.scenario.embedding, drillable.embedder
+    return spec.model_dump() | {"sha256": embedder.sha256} if spec and embedder else None
 
 
 def _swap(scenario: Scenario, name: str) -> dict[str, Any]:

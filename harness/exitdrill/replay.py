@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import re
 import time
 from collections.abc import Coroutine, Mapping, Sequence
@@ -15,6 +16,7 @@ from exitdrill.delay import watching
 from exitdrill.errors import BudgetSpent, DrillStopped, ErrorKind
 from exitdrill.exchange import Asker
 from exitdrill.journal import Journal, PassUnderWay
+from exitdrill.monitor import Monitor
 from exitdrill.plan import Pass, Plan
 from exitdrill.progress import Watcher
 from exitdrill.records import Exchange, Failure, Key
@@ -41,7 +43,7 @@ class Arm:
 
 
 @dataclass
-class _Breaker:
+class Breaker:
     """Ends an arm that keeps failing the same way, instead of paying for it."""
 
     limit: int
@@ -61,7 +63,10 @@ class _Breaker:
 
 
 class Replay:
-    """One execution of a plan, or of what a journal lacks of it."""
+    """One execution of a plan, or of what a journal lacks of it.
+
+    With a ``monitor`` it is looked at after every block.
+    """
 
     def __init__(
         self,
@@ -70,6 +75,7 @@ class Replay:
         arms: Sequence[Arm],
         budget: Budget,
         watcher: Watcher,
+        monitor: Monitor | None = None,
     ) -> None:
         replay = plan.document["replay"]
         self._plan = plan
@@ -77,6 +83,8 @@ class Replay:
         self._arms: Mapping[str, Arm] = {arm.name: arm for arm in arms}
         self._budget = budget
         self._watcher = watcher
+        self._monitor = monitor
+        self._decided: set[str] = set()
         self._open_loop = replay["arrivals"] == "open"
         self._warmup: int = replay["warmup"]
         self._warm: set[str] = set()
@@ -89,7 +97,7 @@ class Replay:
             arm.name: Asker(arm.backend, arm.spec, journal, budget, replay["attempts"])
             for arm in arms
         }
-        self._breakers = {arm.name: _Breaker(replay["breaker"]) for arm in arms}
+        self._breakers = {arm.name: Breaker(replay["breaker"]) for arm in arms}
 
     async def run(self) -> None:
         """Complete every trial of the plan, but those of arms that break off.
@@ -97,11 +105,29 @@ class Replay:
         Raises `DrillStopped` where it cannot go on: the budget is spent, the journal cannot be
         written, the incumbent broke off, or no candidate is left.
         """
-        for turn in self._plan.passes():
-            arm = self._arms.get(turn.arm)
-            if arm is not None and arm.broken is None:
-                await self._pass(arm, turn)
-                self._check_arms()
+        for last, turns in itertools.groupby(self._plan.passes(), key=lambda turn: turn.last):
+            for turn in turns:
+                await self._turn(turn)
+            if self._is_decided(last):
+                return
+
+    async def _turn(self, turn: Pass) -> None:
+        arm = self._arms.get(turn.arm)
+        if arm is None or arm.broken is not None or turn.arm in self._decided:
+            return
+        await self._pass(arm, turn)
+        self._check_arms()
+
+    def _is_decided(self, last: int) -> bool:
+        """Look at what there is, if the plan wants that: has nobody to be asked any more?"""
+        if self._monitor is None:
+            return False
+        for name, asked in self._monitor.look(last).items():
+            if name not in self._decided:
+                self._decided.add(name)
+                self._watcher.note(f"{name}: all gates are decided, after {asked:,} cases")
+        waiting = {name for name, arm in self._arms.items() if arm.broken is None}
+        return waiting - self._decided <= {self._plan.arms[0]}
 
     def _check_arms(self) -> None:
         incumbent = self._plan.arms[0]
@@ -157,7 +183,7 @@ class Replay:
                     return
                 await self._trial(arm, turn, position, case, None)
 
-        await _gather([work() for _ in range(min(arm.spec.concurrency, len(cases)))])
+        await gather([work() for _ in range(min(arm.spec.concurrency, len(cases)))])
 
     async def _open(self, arm: Arm, turn: Pass, cases: Sequence[tuple[int, Case]]) -> None:
         """Each request at its recorded time, however many are under way."""
@@ -170,7 +196,7 @@ class Replay:
             if not self._over.is_set():
                 await self._trial(arm, turn, position, case, start + int(offset * 1e9))
 
-        await _gather([due(position, case) for position, case in cases])
+        await gather([due(position, case) for position, case in cases])
 
     async def _sleep(self, seconds: float) -> None:
         """Sleep, but not beyond the moment when this pass has nothing more to ask."""
@@ -216,7 +242,7 @@ def _without_number(word: re.Match[str]) -> str:
     return "#" if any(map(str.isdigit, word[0])) else word[0]
 
 
-async def _gather(coroutines: Sequence[Coroutine[None, None, None]]) -> None:
+async def gather(coroutines: Sequence[Coroutine[None, None, None]]) -> None:
     """Run all, and raise the first failure as it is, not in a group.
 
     A spent budget lets the calls that are under way come back, for they are paid; anything else

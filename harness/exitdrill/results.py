@@ -20,31 +20,57 @@ import numpy as np
 from exitdrill.backend import Edit
 from exitdrill.caserows import case_rows
 from exitdrill.checkers import Checker
+from exitdrill.embedder import Embedder
 from exitdrill.exchange import allowed
 from exitdrill.files import replacing
 from exitdrill.journal import Journal
 from exitdrill.measures import BY_NAME
-from exitdrill.measures.base import ArmFacts, Pair, Row, finite
+from exitdrill.measures.base import ArmFacts, Array, Pair, Row, finite
 from exitdrill.measures.distributions import distributions
+from exitdrill.measures.equality import LABEL, NAME, Texts
 from exitdrill.measures.facts import Facts
 from exitdrill.measures.groups import Tally
 from exitdrill.measures.volume import volume
+from exitdrill.plan import Plan
 from exitdrill.records import Exchange
 from exitdrill.selection import Selection
-from exitdrill.verdict import Gate, Verdict, judge, overall, rates, unanswered, verdict_of
+from exitdrill.sentences import level
+from exitdrill.verdict import (
+    Gate,
+    Verdict,
+    bound_of,
+    judge,
+    overall,
+    rates,
+    unanswered,
+    verdict_of,
+)
 
 SCHEMA_VERSION = 1
 MAKERS_SHOWN = 5
+JOURNAL = "the journal"
+FORGED = (
+    "edited after the plan was registered: the plan in the journal, whose hash is not the one that "
+    "was registered; nothing can be said by such a plan"
+)
+LEAST_RIGHT = 0.5
+"""The share of right answers below which an incumbent fails its own ground truth."""
 
 Json = dict[str, Any]
 
 
-def write_results(journal: Journal, checkers: Mapping[str, Checker], folder: Path) -> Json:
+def write_results(
+    journal: Journal,
+    checkers: Mapping[str, Checker],
+    folder: Path,
+    embedder: Embedder | None = None,
+) -> Json:
     """Measure a journal; write ``cases.jsonl`` and ``report.json``; return the latter's content."""
     plan = journal.input("plan")
-    facts = Facts(journal, plan, checkers)
+    facts = Facts(journal, plan, checkers, embedder)
+    texts = Texts(plan["incumbent"], plan["replay"]["repeats"])
     selection = Selection(plan["incumbent"])
-    tally = Tally(plan["incumbent"], list(facts.columns), plan["replay"]["repeats"])
+    tally = Tally(plan["incumbent"], plan["replay"]["repeats"])
     edits: dict[str, Counter[tuple[str, str, str]]] = {arm: Counter() for arm in facts.columns}
     with replacing(folder / "cases.jsonl") as file:
         for case, trials in facts.measure():
@@ -54,9 +80,15 @@ def write_results(journal: Journal, checkers: Mapping[str, Checker], folder: Pat
             for each in trials:
                 edits[each.view.trial.arm].update(_edit_keys(each.view.trial.exchange))
             selection.see(case, trials, changes)
+            texts.see(trials)
     report = _report(journal, plan, facts, edits, tally)
+    for candidate in report["candidates"]:
+        equal = texts.row(candidate["name"])
+        candidate["drift"].append({"name": NAME, "label": LABEL, "unit": ""} | _row(equal))
     report["selection"] = selection.rows(tally.count)
-    report["not_tested"] += _not_known(facts, journal.size, journal.distinct_requests())
+    report["not_tested"] += _not_known(
+        facts, plan["clusters"], journal.size, journal.distinct_requests()
+    )
     with replacing(folder / "report.json") as file:
         json.dump(report, file, indent=1, allow_nan=False)
         file.write("\n")
@@ -97,6 +129,7 @@ def _report(
             "stopped": stopped,
             "exitdrill_version": plan["exitdrill_version"],
             "plan_sha256": journal.input("plan_sha256"),
+            "edited": edited_since(journal, plan),
             "repeated": journal.lost_calls(),
             "spend": {
                 "calls": spend.calls,
@@ -106,31 +139,87 @@ def _report(
             },
         },
         "workload": plan["workload"],
+        "registered": registered(plan),
+        "sequential": _saved(journal, plan, facts),
         "incumbent": {
             "name": incumbent,
             "description": _description(plan, facts, arms, incumbent),
             **_status(plan, facts, arms, incumbent, stopped),
             "success": None if np.isnan(success).all() else float(np.nanmean(success)),
+            "first": _said_first(incumbent, success),
             "edits": _edit_rows(edits[incumbent], plan["backends"][incumbent]["allow_edits"]),
             "delay": _delay(facts.arm(incumbent)),
         },
         "candidates": candidates,
+        "judge": facts.judgements.report() if facts.judgements else None,
         "verdict": overall(verdicts, stopped is None, stopped),
         "not_tested": list(_not_tested(journal, plan)),
     }
 
 
+def registered(plan: Json) -> Json:
+    """What the plan fixed of how the drill is decided."""
+    keys = ("mode", "alpha", "alpha_per_candidate", "power", "discordance", "largest_n", "clusters")
+    return {key: plan[key] for key in keys} | {"repeats": plan["replay"]["repeats"]}
+
+
+def edited_since(journal: Journal, plan: Json) -> list[str]:
+    """What of the plan was edited after it had been registered, as far as that can be seen."""
+    found: list[str] = journal.input("edited", [])
+    if Plan(plan).sha256 != journal.input("plan_sha256"):
+        found = [*found, JOURNAL]
+    return found
+
+
+def _saved(journal: Journal, plan: Json, facts: Facts) -> Json | None:
+    """What ending the drill early has saved; None where it was not looked at while it ran."""
+    if plan["mode"] != "sequential":
+        return None
+    asked = {name: facts.asked(name) for name in plan["candidates"]}
+    done = journal.progress()
+    planned = {arm: plan["workload"]["asked"] * n for arm, n in plan["replay"]["repeats"].items()}
+    broken = {name for name, arm in journal.input("arms", {}).items() if arm.get("reason")}
+    left = {arm: planned[arm] - done.get(arm, (0, 0))[0] for arm in planned.keys() - broken}
+    stopped = journal.input("stopped") is not None
+    return {
+        "largest_n": plan["largest_n"],
+        "asked": asked,
+        "saved_calls": 0 if stopped else sum(left.values()),
+        "saved_share": 0.0 if stopped else sum(left.values()) / sum(planned.values()),
+    }
+
+
+def _said_first(incumbent: str, success: Array) -> str | None:
+    """What has to be read before anything else: the incumbent's own failures."""
+    if np.isnan(success).all():
+        return None
+    right = float(np.nanmean(success))
+    if right == 1:
+        return None
+    share = level("share", right)
+    if right < LEAST_RIGHT:
+        return (
+            f"The incumbent fails its own ground truth: {incumbent} gives the expected answer in "
+            f"only {share} of the trials. To be as good as it says little."
+        )
+    return (
+        f"The incumbent {incumbent} itself gives the expected answer in {share} of the trials, not "
+        "in all; what follows is measured against that."
+    )
+
+
 def _candidate(journal: Journal, plan: Json, facts: Facts, name: str) -> tuple[Json, Verdict]:
     arms = journal.input("arms", {})
     alpha = plan["alpha_per_candidate"]
-    pair = Pair(facts.arm(plan["incumbent"]), facts.arm(name), 1 - 2 * alpha)
-    planned = plan["workload"]["asked"] * plan["replay"]["repeats"]
-    gates = judge(plan["gates"], pair, alpha, planned)
+    pair = facts.pair(name, alpha)
+    gates = judge(plan["gates"], pair, alpha, plan["power"])
     status = _status(plan, facts, arms, name, journal.input("stopped"))
-    swap_error = journal.input("swaps", {}).get(name, {}).get("error")
-    veto = None if swap_error is None else f"swap_failed: {swap_error}"
     obstacles = [] if status["status"] == "complete" else [status["status_reason"]]
-    verdict = verdict_of(gates, [*obstacles, *unanswered(pair)], veto, rates(pair))
+    veto = _veto(journal, pair)
+    edited = edited_since(journal, plan)
+    verdict = verdict_of(gates, [*obstacles, *unanswered(pair)], veto, rates(pair), edited)
+    if JOURNAL in edited:
+        verdict = Verdict("inconclusive", (FORGED,), edited=FORGED)
     report: Json = {
         "name": name,
         "description": _description(plan, facts, arms, name),
@@ -142,11 +231,32 @@ def _candidate(journal: Journal, plan: Json, facts: Facts, name: str) -> tuple[J
         "volume": volume(pair),
         "delay": _delay(pair.candidate),
     }
+    judged = {gate["measure"]: gate for gate in plan["gates"]}
     for measure in BY_NAME.values():
-        row = _noted(measure.row(pair), [*measure.columns], facts.problems)
+        at = pair.at(pair.confidence, bound_of(measure, judged.get(measure.name)))
+        row = _noted(measure.row(at), [*measure.columns], facts.problems[name])
         head = {"name": measure.name, "label": measure.label, "unit": row.unit or measure.unit}
         report[measure.section].append(head | _row(row))
     return report, verdict
+
+
+def _veto(journal: Journal, pair: Pair) -> str | None:
+    """What makes a candidate not ready whatever its gates say."""
+    name = pair.candidate.name
+    swap_error = journal.input("swaps", {}).get(name, {}).get("error")
+    if swap_error is not None:
+        return f"swap_failed: {swap_error}"
+    ours, theirs = (
+        np.nan_to_num(arm.columns["unsupported"]).any(axis=1)
+        for arm in (pair.incumbent, pair.candidate)
+    )
+    lost = int(np.count_nonzero(theirs & ~ours))
+    if not lost:
+        return None
+    return (
+        f"feature_missing: {name} cannot take {lost:,} of the {theirs.size:,} requests as they "
+        "are, and the incumbent can: see its edits and its errors"
+    )
 
 
 def _noted(row: Row, columns: Sequence[str], problems: Mapping[str, str]) -> Row:
@@ -210,8 +320,10 @@ def _planned(backend: Json) -> Json:
 
 
 def _status(plan: Json, facts: Facts, arms: Json, name: str, stopped: str | None) -> Json:
-    """Whether an arm did all that was planned, and why not."""
-    planned = plan["workload"]["asked"] * plan["replay"]["repeats"]
+    """Whether an arm did all that was planned, or that it took to decide, and why not."""
+    asked = max(map(facts.asked, plan["candidates"])) if name == plan["incumbent"] else 0
+    asked = asked or facts.asked(name)
+    planned = asked * plan["replay"]["repeats"][name]
     answered = facts.columns[name]["answered"]
     completed = int(np.count_nonzero(~np.isnan(answered)))
     counts = {"completed_trials": completed, "answered_trials": int(np.nansum(answered))}
@@ -224,7 +336,8 @@ def _status(plan: Json, facts: Facts, arms: Json, name: str, stopped: str | None
 
 
 def _money(plan: Json, amount: float) -> Json | None:
-    priced = (backend["price"] for backend in plan["backends"].values())
+    judge = [plan["judge"]["backend"]] if plan.get("judge") else []
+    priced = (backend["price"] for backend in [*plan["backends"].values(), *judge])
     currencies = {price["currency"] for price in priced if price and price["per_hour"] is None}
     if len(currencies) != 1:  # nothing is billed by the token, or sums would mix currencies
         return None
@@ -234,6 +347,11 @@ def _money(plan: Json, amount: float) -> Json | None:
 def _not_tested(journal: Journal, plan: Json) -> Iterator[str]:
     """What this drill says nothing about."""
     workload, replay = plan["workload"], plan["replay"]
+    if journal.input("stops", {}):
+        yield (
+            f"Not all of the {workload['asked']} cases: the drill asked them in a random order, "
+            "and stopped asking a candidate as soon as every gate was decided."
+        )
     if workload["asked"] < workload["cases"]:
         yield (f"Only the first {workload['asked']} of {workload['cases']} cases were asked.")
     yield "The app was not run: its recorded requests were replayed."
@@ -247,7 +365,7 @@ def _not_tested(journal: Journal, plan: Json) -> Iterator[str]:
     yield "The way back, the time that an exit takes, and the contract's terms."
 
 
-def _not_known(facts: Facts, cases: int, distinct: int) -> Iterator[str]:
+def _not_known(facts: Facts, clusters: Json, cases: int, distinct: int) -> Iterator[str]:
     """What the answers and the cases themselves leave open."""
     for name, makers in facts.makers.items():
         if len(makers) > 1:
@@ -264,10 +382,10 @@ def _not_known(facts: Facts, cases: int, distinct: int) -> Iterator[str]:
             f"Success is known for {judged} of {cases} cases: the others were not answered, or no "
             "answer is expected, or none could be judged."
         )
-    if distinct < cases:
+    if distinct < cases and clusters["by"] != "request":
         yield (
             f"{cases} cases, but only {distinct} distinct requests: the same request again is no "
-            "independent case, so that intervals are narrower than they should be."
+            f"independent case, and the clusters are by {clusters['by']}."
         )
 
 

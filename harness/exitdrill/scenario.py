@@ -36,6 +36,7 @@ Name = Annotated[str, Field(pattern=NAME)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Price = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
 Utilisation = Annotated[float, Field(gt=0, le=1)]
+Repeats = Annotated[int, Field(ge=2, le=20)]
 USUAL_UTILISATION = (0.3, 0.8)
 """The share of a month in which a server of one's own has work to do: from poor to good."""
 CURRENCY = 'three capitals, as in "EUR"'
@@ -128,6 +129,7 @@ class BackendSpec(Model):
     concurrency: PositiveInt = 8
     price: PriceSpec | None = None
     allow_edits: list[str] = ["rename"]
+    repeats: Repeats | None = None
     timeouts: TimeoutSpec = TimeoutSpec()
     options: dict[str, Any] = {}
 
@@ -240,10 +242,33 @@ class BudgetSpec(Model):
         return self
 
 
-class ReplaySpec(Model):
-    """How the workload is replayed."""
+class JudgeSpec(Model):
+    """Who compares free texts: a backend that is neither incumbent nor candidate.
 
-    repeats: int = Field(default=2, ge=2, le=20)
+    ``labels`` is a file of pairs that a person has judged; ``max_tokens`` bounds what the judge may
+    say, its reasoning included.
+    """
+
+    backend: Name
+    labels: str | None = None
+    max_tokens: int = Field(default=8, ge=1, le=100_000)
+
+
+class EmbeddingSpec(Model):
+    """A model that says how near two texts are in meaning: its folder, in the scenario's, or in
+    ``{models}``; its weights as safetensors."""
+
+    model: str = Field(min_length=1)
+
+
+class ReplaySpec(Model):
+    """How the workload is replayed.
+
+    ``repeats``: how often each case is asked of each backend, where that does not say it itself; by
+    default 3 times where the answers are drawn at random, else twice.
+    """
+
+    repeats: Repeats | None = None
     block: PositiveInt | None = None
     seed: int = 0
     warmup: int = Field(default=1, ge=0, le=100)
@@ -254,6 +279,12 @@ class ReplaySpec(Model):
 
 class Scenario(Model):
     """A workload, the backends it may run on, the app, the swap, the gates.
+
+    ``alpha`` is the error that a verdict may have, ``power`` the chance with which a candidate that
+    is as good shall be found ready; ``discordance`` the share of cases that are expected to be
+    right on one side only (it says how many cases are needed, and decides nothing); ``clusters``
+    which cases are no independent ones: those of a session, the same request, or those with the
+    same tag that begins so (``tag:template`` for ``template:refund``).
 
     ``root`` is the folder that paths are relative to, and that they may not leave; ``source`` the
     file that the scenario was read from.
@@ -270,6 +301,15 @@ class Scenario(Model):
     swap: dict[Name, SwapSpec] = {}
     gates: list[GateSpec] = []
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
+    power: float = Field(default=0.8, ge=0.5, lt=1)
+    discordance: float = Field(default=0.1, gt=0, le=1)
+    clusters: str | None = Field(
+        default=None,
+        pattern=r"^(session|request|tag:.{1,64})$",
+        description='"session", "request", or "tag:" with what the tags begin with',
+    )
+    judge: JudgeSpec | None = None
+    embedding: EmbeddingSpec | None = None
     budget: BudgetSpec | None = None
     replay: ReplaySpec = ReplaySpec()
     root: Path = Field(default=Path(), exclude=True)
@@ -279,6 +319,11 @@ class Scenario(Model):
     def arms(self) -> list[str]:
         """The names of the backends in the drill, the incumbent first."""
         return [self.incumbent, *self.candidates]
+
+    @property
+    def called(self) -> list[str]:
+        """The names of the backends that a drill calls: its arms, and the judge."""
+        return self.arms if self.judge is None else [*self.arms, self.judge.backend]
 
 
 def load(folder: Path | str) -> Scenario:

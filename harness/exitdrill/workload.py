@@ -31,6 +31,7 @@ REQUEST_KEYS = ("custom_id", "method", "url", "body")
 META_KEYS = ("custom_id", "checker", "expected", "session", "turn", "arrival", "tags")
 OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens")
 MOST_TOKENS = 1_000_000_000
+TAG = "tag:"
 LATEST_ARRIVAL = 366 * 24 * 3600.0
 
 
@@ -78,6 +79,22 @@ class Case:
             arrival=meta.get("arrival"),
             tags=tuple(meta.get("tags") or ()),
         )
+
+
+def fingerprint(request: Request) -> bytes:
+    """The same for requests that ask the same."""
+    same = strictjson.canonical([request.operation, dict(request.body)])
+    return hashlib.sha256(same.encode()).digest()
+
+
+def cluster_of(case: Case, by: str) -> str | None:
+    """The name of a case's cluster; None where it is alone."""
+    if by == "session":
+        return case.session
+    if by == "request":
+        return fingerprint(case.request).hex()
+    prefix = by.removeprefix(TAG) + ":"
+    return next((tag for tag in case.tags if tag.startswith(prefix)), None)
 
 
 class Workload(Protocol):

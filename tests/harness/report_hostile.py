@@ -11,6 +11,7 @@ from tests.harness.report_sample import (
     example,
     group,
     report,
+    sequential,
     shown_case,
     times,
     trial,
@@ -48,6 +49,10 @@ def hostile_report(strings: tuple[str, ...] = HOSTILE) -> dict[str, Any]:
     }
     data["drill"]["spend"] |= {"money": {"amount": 1, "currency": bad}, bad: bad}
     data["not_tested"] = list(strings)
+    data["drill"]["edited"] = list(strings)
+    data["incumbent"]["first"] = bad
+    data["registered"] |= {"clusters": {"by": bad, "count": 2, "largest": 9}, "repeats": {bad: 2}}
+    data["sequential"] = sequential() | {"asked": {bad: 64}}
     data["verdict"] |= {"reasons": list(strings), "candidate": bad}
     data["incumbent"] |= {"name": bad, "status": "not_started", "status_reason": bad}
     data["incumbent"]["description"] = description(
@@ -62,7 +67,7 @@ def hostile_report(strings: tuple[str, ...] = HOSTILE) -> dict[str, Any]:
             for each in strings
         ]
         for gate_ in candidate["gates"]:
-            gate_ |= {"name": bad, "measure": bad, "reason": bad, "unit": bad}
+            gate_ |= {"name": bad, "measure": bad, "reason": bad, "unit": bad, "method": f"{bad}!"}
         for section in ("drift", "latency", "cost", "change"):
             for row_ in candidate[section]:
                 row_ |= {"name": bad, "label": bad, "note": bad, "unit": bad}

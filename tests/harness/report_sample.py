@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
-from exitdrill.report import render
+from exitdrill.report import render, view
 
 
 def description(adapter: str, model: str, **known: Any) -> dict[str, Any]:
@@ -37,6 +37,10 @@ def gate(name: str, measure: str, unit: str, judged: str, figures: tuple[Any, ..
     values = dict(zip(keys, figures, strict=True))
     return {
         "own_interval": None,
+        "cause": None,
+        "more": None,
+        "method": None,
+        "clusters": None,
         "name": name,
         "measure": measure,
         "unit": unit,
@@ -218,7 +222,8 @@ def _ready() -> dict[str, Any]:
                 "share",
                 "non_inferiority pass",
                 (0.05, 0.005, [-0.019, 0.028], 400, "the lower bound is above the margin"),
-            ),
+            )
+            | {"method": "Tango's interval, exact; of 400 cases 5 lost, 7 gained", "clusters": 120},
             gate(
                 "latency",
                 "ttft_p95",
@@ -362,16 +367,86 @@ def _inconclusive() -> dict[str, Any]:
                     -0.016,
                     [-0.102, 0.058],
                     61,
-                    "the margin lies inside the interval; about 310 more cases",
+                    f"the margin lies inside the interval; {MORE['text']}",
                 ),
-            ),
-            gate("latency", "ttft_p95", "s", "bound open", (0.2, None, None, 0, "not measured")),
+            )
+            | {"cause": "undecided", "more": MORE, "clusters": 31}
+            | {"method": "Tango's interval of 54 effective cases in 31 clusters, exact"},
+            gate("latency", "ttft_p95", "s", "bound open", (0.2, None, None, 0, "not measured"))
+            | {"cause": "not_measured"},
         ],
         "verdict": {
             "status": "inconclusive",
             "reasons": ["success is open.", "latency was not measured."],
         },
     }
+
+
+ARMS = ("vendor", "mistral-local", "other-vendor", "gpu-host")
+MORE = {
+    "cases": 310,
+    "total": 371,
+    "calls": 1240,
+    "money": {"amount": 2.36, "currency": "EUR"},
+    "text": "about 310 more cases would show that it passes (1,240 calls, about 2.36 EUR)",
+}
+
+
+def registered() -> dict[str, Any]:
+    """What the plan fixed of how the drill is decided."""
+    return {
+        "mode": "fixed",
+        "alpha": 0.05,
+        "alpha_per_candidate": 0.05 / 3,
+        "power": 0.8,
+        "discordance": 0.1,
+        "largest_n": 400,
+        "clusters": {"by": "session", "count": 120, "largest": 8},
+        "repeats": dict.fromkeys(ARMS, 2),
+    }
+
+
+def sequential() -> dict[str, Any]:
+    """What ending a drill early has saved."""
+    asked = {"mistral-local": 128, "other-vendor": 64, "gpu-host": 400}
+    return {"largest_n": 400, "asked": asked, "saved_calls": 2112, "saved_share": 0.73}
+
+
+FIRST = (
+    "The incumbent vendor itself gives the expected answer in 96.5 % of the trials, not in all; "
+    "what follows is measured against that."
+)
+FAILS_ITSELF = (
+    "The incumbent fails its own ground truth: vendor gives the expected answer in only 31 % of "
+    "the trials. To be as good as it says little."
+)
+
+
+def every_cause() -> dict[str, Any]:
+    """A report with all that may have to be said: every cause, edits, an early end, first words."""
+    data = report()
+    data["drill"]["edited"] = ["gates[0].margin", "alpha"]
+    data["incumbent"] |= {"success": 0.31, "first": FAILS_ITSELF}
+    data["registered"]["mode"] = "sequential"
+    data["sequential"] = sequential()
+    figures = (0.05, -0.016, [-0.102, 0.058], 61)
+    opened = [
+        gate(f"gate {n}", "success", "share", "non_inferiority open", (*figures, f"so ({cause})"))
+        | {"cause": cause, "method": "betting e-process; of 61 cases 4 lost, 3 gained"}
+        for n, cause in enumerate(view.CAUSES, start=1)
+    ]
+    candidate = data["candidates"][2]
+    candidate["gates"] = opened
+    sentences = [f"{each['name']}: {each['reason']}" for each in opened]
+    note = "edited after the plan was registered: gates[0].margin, alpha; judged are the registered"
+    note += " gates"
+    candidate["verdict"]["reasons"] = [candidate["status_reason"], *sentences, note]
+    data["verdict"] = {
+        "status": "inconclusive",
+        "candidate": None,
+        "reasons": [f"gpu-host: {candidate['status_reason']}", note],
+    }
+    return data
 
 
 def shown_case(
@@ -414,6 +489,7 @@ def report() -> dict[str, Any]:
             "plan_sha256": "0123456789abcdef" * 4,
             "stopped": None,
             "repeated": 3,
+            "edited": [],
             "spend": {
                 "calls": 2461,
                 "tokens": 1_284_110,
@@ -422,6 +498,8 @@ def report() -> dict[str, Any]:
             },
         },
         "workload": {"cases": 400, "sha256": "fedcba9876543210" * 4, "asked": 400},
+        "registered": registered(),
+        "sequential": None,
         "incumbent": {
             "name": "vendor",
             "description": description(
@@ -436,6 +514,7 @@ def report() -> dict[str, Any]:
             "completed_trials": 800,
             "answered_trials": 800,
             "success": 0.965,
+            "first": FIRST,
             "delay": {"n": 2400, "p50": 0.0001, "p95": 0.0007, "p99": 0.0019},
         },
         "candidates": [_ready(), _not_ready(), _inconclusive()],
@@ -473,7 +552,6 @@ def report() -> dict[str, Any]:
     }
 
 
-ARMS = ("vendor", "mistral-local", "other-vendor", "gpu-host")
 _TICKETS = (
     ("My invoice of last month was charged twice, please help today!", "invoice", True),
     ("Where is my parcel? The number is 4411.", "parcel", False),

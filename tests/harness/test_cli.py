@@ -149,6 +149,10 @@ def test_limit_and_candidate(here: Path) -> None:
         (["init", "file"], ["file"]),
         (["validate", "file"], ["file", "is empty"]),
         (["validate", "nowhere"], ["no such folder"]),
+        (["plan"], ["Missing argument 'SCENARIO'"]),
+        (["plan", "nowhere"], ["no such folder"]),
+        (["plan", "s", "--limit", "0"], ["--limit"]),
+        (["plan", "s", "--candidate", "nobody"], ["--candidate", "'nobody'", "there are new"]),
     ],
     ids=" ".join,
 )
@@ -228,7 +232,8 @@ BAD: dict[str, tuple[Any, str]] = {
 def test_bad_input_is_refused_before_anything_is_made(name: str, here: Path) -> None:
     make, message = BAD[name]
     make(scene(here / "s"))
-    for arguments in (["validate", "s"], ["run", "s", "--out", "out", "--quiet"]):
+    drilled = ["run", "s", "--out", "out", "--quiet"]
+    for arguments in (["validate", "s"], ["plan", "s"], drilled):
         done = command(*arguments)
         assert (done.code, done.out) == (2, "")
         assert message in done.err
@@ -250,10 +255,10 @@ def test_bad_input_to_the_installed_command(here: Path) -> None:
 def test_a_plan_that_was_changed_is_not_resumed(here: Path) -> None:
     folder = scene(here / "s")
     command("run", "s", "--out", "out", "--quiet")
-    (folder / "scenario.toml").write_text(changed("margin = 0.1", "margin = 0.2"))
+    (folder / "scenario.toml").write_text(changed("warmup = 0", "warmup = 1"))
     done = command("run", "s", "--resume", "out")
     assert done.code == 2
-    assert "changed since: gates" in done.err
+    assert "changed since: calls, replay.warmup" in done.err
 
 
 def test_out_and_resume_from_python(here: Path) -> None:
@@ -269,7 +274,10 @@ def test_validate_says_what_is_there(here: Path) -> None:
     scene(here / "s")
     done = command("validate", "s")
     assert (done.code, done.err) == (0, "")
-    assert done.out == "valid: 4 cases, 2 arms, 1 gates; a drill makes 16 calls\n"
+    assert done.out == (
+        "valid: 4 cases, 2 arms, 1 gates; a drill makes 16 calls\n"
+        "note: the gate 'success' cannot pass: it takes 29 cases at the least, and there are 4\n"
+    )
     assert list(here.iterdir()) == [here / "s"]
 
 
@@ -303,7 +311,10 @@ def test_lists() -> None:
     ]
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["run", "--help"], ["--version"], []])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["-h"], ["run", "--help"], ["plan", "--help"], ["--version"], []],
+)
 def test_help(arguments: list[str]) -> None:
     done = command(*arguments)
     assert done.code == (0 if arguments else 2)
@@ -311,10 +322,11 @@ def test_help(arguments: list[str]) -> None:
     assert exitdrill.__version__ in text if "--version" in arguments else "Usage: exitdrill" in text
 
 
-def test_help_imports_nothing_heavy() -> None:
+@pytest.mark.parametrize("arguments", [["--help"], ["plan", "--help"]])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     program = (
         "import sys\n"
-        "sys.argv = ['exitdrill', '--help']\n"
+        f"sys.argv = {['exitdrill', *arguments]}\n"
         "from exitdrill.cli import _code\n"
         "code = _code()\n"
         "print(code, *sys.modules)\n"

@@ -133,7 +133,7 @@ def test_what_lies_elsewhere_is_counted_and_has_its_noise(
 ) -> None:
     """Sixty answers with twenty keys each that come once; a third of the incumbent's has three."""
     monkeypatch.setattr("exitdrill.measures.groups.MOST_GROUPS", 50)
-    tally = Tally("old", ["old", "new"], 2)
+    tally = Tally("old", {"old": 2, "new": 2})
     for number in range(60):
         strange = [changed(f"{number}-{n}") for n in range(20)]
         tally.arms["new"].see([changed("a"), *strange], (1.0, 0.0), (f"c{number}", 0))

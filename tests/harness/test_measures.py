@@ -50,7 +50,6 @@ def row(measure: str, facts: Pair) -> Row:
         (view("no", checker=RIGHT, expected="yes"), 0),
         (view("", checker=RIGHT, expected="yes"), 0),
         (view("yes", checker=RIGHT, expected="yes", failure=BROKEN), 0),  # said before it broke
-        (view("yes", checker=problem), NAN),
         (view("", checker=problem, failure=BROKEN), 0),  # nobody has to judge an error
         (view("yes"), NAN),
         (view("yes", failure=BROKEN), NAN),
@@ -58,6 +57,11 @@ def row(measure: str, facts: Pair) -> Row:
 )
 def test_success(trial: TrialView, expected: float) -> None:
     assert value("success", trial) == pytest.approx(expected, nan_ok=True)
+
+
+def test_a_checker_that_cannot_judge_is_no_wrong_answer() -> None:
+    with pytest.raises(CheckerProblem, match="no idea"):
+        value("success", view("yes", checker=problem))
 
 
 def test_answered() -> None:
@@ -250,8 +254,8 @@ def test_what_was_not_measured_on_both_arms_does_not_count() -> None:
             {"success": [[NAN, 0], [0, 1], [1, 1], [NAN, NAN]]},
         ),
     )
-    assert (found.n, found.incumbent, found.candidate) == (2, 1, 0)  # cases 0 and 1, a repeat each
-    assert found.estimate == -1
+    assert (found.n, found.incumbent, found.candidate) == (2, 1, 0.25)  # cases 0 and 1
+    assert found.estimate == -0.75
 
 
 @pytest.mark.parametrize("measure", [each.name for each in MEASURES])

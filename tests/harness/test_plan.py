@@ -14,7 +14,7 @@ from tests.harness.scenes import TOML, changed, command, lines, meta, scene
 import exitdrill
 from exitdrill.drillable import check
 from exitdrill.errors import JournalError
-from exitdrill.plan import Plan, check_same, make_plan, most, warnings
+from exitdrill.plan import Plan, check_same, make_plan, most, most_of, warnings
 from exitdrill.scenario import load
 
 SWAP = """
@@ -97,10 +97,6 @@ CHANGES: dict[str, tuple[Any, list[str]]] = {
     "a comment": (edited("scenario.toml", JUDGE + SWAP + "# a comment\n"), []),
     "cache": (edited("swap/overlay/__pycache__/x.pyc", "x"), []),
     "title": (edited("scenario.toml", "title = 'x'\n" + JUDGE + SWAP), ["title"]),
-    "margin": (
-        edited("scenario.toml", changed("0.1", "0.2", JUDGE) + SWAP),
-        ["gates"],
-    ),
     "repeats": (
         edited("scenario.toml", changed("warmup = 0", "warmup = 1", JUDGE) + SWAP),
         ["calls", "replay"],
@@ -147,6 +143,33 @@ def test_whatever_decides_is_in_the_plan(name: str, tmp_path: Path) -> None:
         check_same(after, recorded)
 
 
+EDITS: dict[str, tuple[str, list[str]]] = {
+    "margin": (changed("margin = 0.1", "margin = 0.2"), ["gates"]),
+    "one gate fewer": (changed('[[gates]]\nmeasure = "success"\nmargin = 0.1\n', ""), ["gates"]),
+    "alpha": ("alpha = 0.1\n" + TOML, ["alpha", "alpha_per_candidate"]),
+    "power": ("power = 0.9\n" + TOML, ["power"]),
+    "discordance": ("discordance = 0.2\n" + TOML, ["discordance"]),
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_what_was_edited_of_how_it_is_decided_is_named(name: str, tmp_path: Path) -> None:
+    """It is another plan; the registered one is judged, and the verdict says so."""
+    before = planned(scene(tmp_path / "s"))
+    toml, differs = EDITS[name]
+    after = planned(scene(tmp_path / "s", toml=toml))
+    assert after.sha256 != before.sha256
+    assert check_same(after, json.loads(before.text)) == differs
+    assert check_same(before, json.loads(before.text)) == []
+
+
+def test_an_edit_beside_the_gates_is_refused_all_the_same(tmp_path: Path) -> None:
+    before = planned(scene(tmp_path / "s"))
+    after = planned(scene(tmp_path / "s", cases=5, toml=EDITS["margin"][0]))
+    with pytest.raises(JournalError, match=r"since: calls, [\w., ]*workload\.sha256\. Undo"):
+        check_same(after, json.loads(before.text))
+
+
 @pytest.mark.parametrize(
     ("limit", "asked", "calls"), [(None, 4, 20), (3, 3, 16), (1, 1, 6), (99, 4, 20)]
 )
@@ -156,19 +179,22 @@ def test_calls(limit: int | None, asked: int, calls: int, tmp_path: Path) -> Non
     plan = make_plan(drillable, limit)
     assert plan.document["workload"]["asked"] == asked
     assert plan.document["workload"]["cases"] == 4
-    assert plan.trials_per_arm == 2 * asked
-    assert most(drillable, plan).calls == plan.document["calls"] == calls
+    assert [plan.trials_of(arm) for arm in plan.arms] == [2 * asked, 2 * asked]
+    assert [most_of(plan, arm).calls for arm in plan.arms] == [calls / 2, calls / 2]
+    assert most(plan).calls == plan.document["calls"] == calls
 
 
 def test_the_most_that_a_drill_can_cost(tmp_path: Path) -> None:
     toml = TOML + PRICE.format(arm="new")
     drillable = check(load(scene(tmp_path / "s", cases=1, toml=toml)))
-    spend = most(drillable, make_plan(drillable))
+    plan = make_plan(drillable)
+    spend = most(plan)
     (case,) = drillable.workload
     prompt = len(json.dumps({"messages": case.request.body["messages"]}))
     assert spend.calls == 4
     assert spend.tokens == 4 * (prompt + 20)
     assert spend.money == pytest.approx(2 * (prompt * 1.0 + 20 * 2.0))
+    assert (most_of(plan, "old").money, most_of(plan, "new").money) == (0, spend.money)
 
 
 def test_passes_ask_each_case_of_each_arm_as_often_as_planned(tmp_path: Path) -> None:
@@ -226,4 +252,5 @@ limit = 10
     assert warnings(drillable, make_plan(drillable)) == [
         "the gate 'bill' cannot pass: backends.new has no price",
         "the gate 'work' cannot pass: there is no [swap.new]",
+        "the gate 'success' cannot pass: it takes 29 cases at the least, and there are 4",
     ]

@@ -93,7 +93,7 @@ def test_the_order_is_random_per_block_and_follows_from_the_seed() -> None:
 def test_the_incumbent_is_asked_at_least_twice() -> None:
     with pytest.raises(ValueError, match="repeats"):
         plan(3, repeats=1)
-    assert plan(3).document["replay"]["repeats"] == 2
+    assert plan(3).document["replay"]["repeats"] == dict.fromkeys(ARMS, 2)
 
 
 def test_a_drill_asks_what_was_planned_and_arms_never_overlap(tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_a_pass_is_on_record_with_what_it_brought_also_when_it_breaks_off(tmp_pa
 def test_a_warm_up_that_fails_does_not_end_anything(tmp_path: Path) -> None:
     log = Log()
     say = in_turn(failing("auth"), right)
-    result = drill(tmp_path, 3, {"warmup": 1}, old=log.adapter(), new=log.adapter(say))
+    result = drill(tmp_path, 6, {"warmup": 1}, old=log.adapter(), new=log.adapter(say))
     assert result.verdict == "ready"
 
 
@@ -240,7 +240,9 @@ def test_an_arm_that_keeps_failing_the_same_way_is_broken_off(
     assert broken_off(result) is not None
     assert f"4 times in a row {kind}" in str(broken_off(result))
     verdicts = {each["name"]: each["verdict"]["status"] for each in result.report["candidates"]}
-    assert verdicts == {"new": "inconclusive", "other": "ready"}
+    # A feature that it lacks is a veto; of the rest nobody knows what it would have answered.
+    status = "not_ready" if kind == "unsupported" else "inconclusive"
+    assert verdicts == {"new": status, "other": "ready"}
     assert (result.completed, result.verdict, result.exit_code) == (True, "ready", 0)
     asked = [line for line in case_lines(result.folder) if line["arm"] == "new"]
     assert Counter(line["status"] for line in asked) == {"failed": 4, "not_asked": 56}

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
+from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -20,6 +22,7 @@ from exitdrill.errors import StorageFailed, UsageError
 from exitdrill.report import RENDERERS, changed, load, render, schema, validate, view
 from exitdrill.report.markdown import HARD_CAP
 from exitdrill.report.units import quantity
+from exitdrill.verdict import Cause, verdict_of
 
 # --- the contract -------------------------------------------------------------------------------
 
@@ -27,6 +30,7 @@ from exitdrill.report.units import quantity
 def test_schema_is_a_schema_and_takes_the_sample() -> None:
     Draft202012Validator.check_schema(schema())
     validate(sample.report())
+    validate(sample.every_cause())
     validate(hostile_report())
 
 
@@ -62,6 +66,12 @@ def test_keys_may_be_added_anywhere(tmp_path: Path) -> None:
         ("candidates.0.gates.0.kind", "equality"),
         ("candidates.0.gates.0.n", 1.5),
         ("candidates.0.gates.0.own_interval", [0.1]),
+        ("candidates.0.gates.0.cause", "bad luck"),
+        ("candidates.0.gates.0.clusters", 1.5),
+        ("registered.mode", "loose"),
+        ("registered.repeats", {"vendor": 0}),
+        ("drill.edited", "gates"),
+        ("incumbent.first", 1),
         ("candidates.0.drift.0.missed", ["nobody"]),
         ("candidates.0.answered_trials", -1),
         ("verdict.judged", "all"),
@@ -89,7 +99,7 @@ def objects(node: Any, place: str = "") -> list[tuple[str, dict[str, Any]]]:
     """Every object of the contract in the sample, the free ones aside."""
     found: list[tuple[str, dict[str, Any]]] = []
     if isinstance(node, dict):
-        if not place.endswith((".sampling", ".details", ".limits")):
+        if not place.endswith((".sampling", ".details", ".limits", ".repeats")):
             found.append((place, node))
         for key, value in node.items():
             found += objects(value, f"{place}.{key}")
@@ -102,6 +112,7 @@ def objects(node: Any, place: str = "") -> list[tuple[str, dict[str, Any]]]:
 OPTIONAL = {
     *("missed", "own_interval", "judged", "answered_trials", "completed_trials"),
     *("changes", "distributions", "volume", "delay"),
+    *("cause", "more", "method", "clusters", "edited", "first", "registered", "sequential"),
 }
 """Keys that were added, and that a report.json may lack."""
 
@@ -111,7 +122,9 @@ def test_reports_without_the_added_keys_are_rendered(tmp_path: Path) -> None:
     for _, node in objects(data):
         for key in OPTIONAL & node.keys():
             del node[key]
-    assert "What was judged" not in rendered(tmp_path, "report.html", data)
+    page = rendered(tmp_path, "report.html", data)
+    assert "What was judged" not in page
+    assert "Registered before" not in page
 
 
 def test_every_key_of_the_contract_is_required() -> None:
@@ -447,6 +460,213 @@ def test_html_says_it_all(tmp_path: Path) -> None:
     assert "None" not in re.sub(r"None is on record", "", page)
 
 
+# --- what has to be known of how it was judged --------------------------------------------------
+
+
+def test_every_cause_has_words() -> None:
+    gate = schema()["$defs"]["gate"]["properties"]["cause"]["enum"]
+    assert [*view.CAUSES, None] == gate
+    assert list(view.CAUSES) == list(get_args(Cause))
+    assert len(set(view.CAUSES.values())) == len(view.CAUSES)
+
+
+@pytest.mark.parametrize("cause", view.CAUSES)
+def test_an_open_gate_says_why_everywhere(tmp_path: Path, cause: str) -> None:
+    data = sample.report()
+    data["candidates"] = data["candidates"][2:]
+    candidate = data["candidates"][0]
+    candidate["gates"] = [candidate["gates"][0] | {"cause": cause}]
+    page = rendered(tmp_path, "report.html", data)
+    words = view.CAUSES[cause]
+    text = re.sub(r"<[^>]+>", "", page).replace("&#39;", "'")
+    for where in ("Against the margins", "Summary\n", "Candidate gpu-host", "Margin"):
+        assert f"? open: {words}" in text.partition(where)[2]
+    comment = (tmp_path / "report.md").read_text()
+    assert f"| 1 open ({words}) |" in comment
+    assert f"| ? open: {words} |" in comment
+    error = ET.parse(tmp_path / "junit.xml").find(".//testcase[@name='success']/error")
+    assert error is not None
+    reason = candidate["gates"][0]["reason"]
+    assert error.get("message") == f"open: {words}; {reason}"
+
+
+def test_a_gate_of_an_older_report_is_just_open(tmp_path: Path) -> None:
+    data = sample.report()
+    del data["candidates"][2]["gates"][0]["cause"]
+    rendered(tmp_path, "report.md", data)
+    assert "| success | ? open | −1.6 points" in (tmp_path / "report.md").read_text()
+
+
+def test_a_passed_gate_has_no_cause() -> None:
+    data = sample.report()["candidates"][0]
+    found = view.gate(data["gates"][0] | {"cause": "too_few"}, data)
+    assert found.said == "✓ pass"
+
+
+@pytest.mark.parametrize(
+    ("method", "clusters", "reason", "said"),
+    [
+        (None, None, "so", None),
+        (None, 7, "so", None),
+        ("Tango's interval", None, "so", "Tango's interval"),
+        ("Tango's interval", 1200, "so", "Tango's interval; 1,200 clusters"),
+        ("Student's interval of 7 clusters", 7, "so", "Student's interval of 7 clusters"),
+        ("no interval: too few", 7, "no interval: too few; at least 3 more", None),
+    ],
+)
+def test_how_an_interval_was_made_is_said_once(
+    method: str | None, clusters: int | None, reason: str, said: str | None
+) -> None:
+    data = sample.report()["candidates"][0]
+    raw = data["gates"][0] | {"method": method, "clusters": clusters, "reason": reason}
+    assert view.gate(raw, data).method == said
+
+
+def test_a_long_method_is_not_repeated_below_itself(tmp_path: Path) -> None:
+    page = rendered(tmp_path, "report.html", sample.every_cause())
+    assert page.count("<small>Method: betting e-process; of 61 cases 4 lost, 3 gained<") == 1
+    assert page.count("<small>Method: as above<") == len(view.CAUSES) - 1
+
+
+def test_the_sentence_of_a_gate_stands_once_in_its_section(tmp_path: Path) -> None:
+    data = sample.every_cause()
+    section = rendered(tmp_path, "report.html", data).partition("Candidate gpu-host")[2]
+    for raw in data["candidates"][2]["gates"]:
+        assert section.count(raw["reason"]) == 1
+    assert section.count(data["candidates"][2]["status_reason"]) == 1
+    bullets = section.partition("<ul>")[2].partition("</ul>")[0]
+    assert '<li>gate 8: <span class="status open">? open: <span class="cause">too few' in bullets
+
+
+def test_a_veto_stands_among_the_reasons(tmp_path: Path) -> None:
+    data = sample.report()
+    candidate = data["candidates"][1]
+    sentences = [f"{gate['name']}: {gate['reason']}" for gate in candidate["gates"]]
+    candidate["verdict"]["reasons"] = ["feature_missing: no tools", *sentences]
+    section = rendered(tmp_path, "report.html", data).partition("Candidate other-vendor")[2]
+    assert "<li>feature_missing: no tools</li>" in section
+    assert '<li>lines: <span class="status fail">✗ fail</span></li>' in section
+
+
+@pytest.mark.parametrize("first", [sample.FIRST, sample.FAILS_ITSELF])
+def test_the_incumbents_own_failure_is_read_first(tmp_path: Path, first: str) -> None:
+    data = sample.every_cause()
+    data["incumbent"]["first"] = first
+    page = rendered(tmp_path, "report.html", data)
+    headline = "This drill does not settle whether vendor can be left."
+    assert f'<p><strong>{headline}</strong></p>\n<p class="first">{first}</p>' in page
+    comment = (tmp_path / "report.md").read_text()
+    assert comment.startswith(f"# ? inconclusive\n\n**{headline}**\n\n{first}\n")
+    root = ET.parse(tmp_path / "junit.xml")
+    verdict = root.find("./testsuite[@name='gpu-host']/testcase[@name='verdict']/error")
+    assert verdict is not None
+    assert (verdict.get("message") or "").startswith(f"inconclusive. {first} Gates: 12 open (a ")
+
+
+def test_what_was_edited_stands_once_beside_the_verdict(tmp_path: Path) -> None:
+    gates = view.EDITED + "gates[0].margin, alpha; judged are the registered gates"
+    verdict = verdict_of([], edited=["gates[0].margin", "alpha"])
+    assert verdict.edited == gates
+    warning = "Edited after the plan was registered: gates[0].margin, alpha."
+    data = sample.every_cause()
+    assert gates in data["verdict"]["reasons"]
+    banner = rendered(tmp_path, "report.html", data).partition("Summary")[0]
+    assert warning in banner
+    assert gates not in banner
+    comment = (tmp_path / "report.md").read_text().replace("\\", "")
+    assert comment.count("after the plan was registered") == 1
+    assert f"**Warning:** {warning}" in comment
+    verdict_case = ET.parse(tmp_path / "junit.xml").find(".//testcase[@name='verdict']/system-out")
+    assert verdict_case is not None
+    assert f"Warning: {warning}" in (verdict_case.text or "")
+
+
+def test_other_warnings_stand_there_too(tmp_path: Path) -> None:
+    document = replace(load(sample.write(tmp_path)), warnings=("plan.json is <another> one.",))
+    for name, said in (
+        ("report.html", "<strong>Warning:</strong> plan.json is &lt;another&gt; one.</p>"),
+        ("report.md", "**Warning:** plan.json is &lt;another&gt; one.\n"),
+        ("junit.xml", "Warning: plan.json is &lt;another&gt; one."),
+    ):
+        file = StringIO()
+        RENDERERS[name](document, file)
+        assert said in file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("mode", "clusters", "candidates", "sentences"),
+    [
+        (
+            "fixed",
+            {"by": "session", "count": 120, "largest": 8},
+            3,
+            ("only the end is judged", "120 by session, the largest of 8", "judged at 1.67 %."),
+        ),
+        (
+            "sequential",
+            {"by": "request", "count": 400, "largest": 1},
+            1,
+            ("asked no more as soon as", "by equal request, each of the 400 cases", "the same."),
+        ),
+        (
+            "fixed",
+            {"by": "tag:template", "count": 2, "largest": 300},
+            2,
+            ("2 by tag:template, the largest of 300 cases", "shared by 2 candidates"),
+        ),
+    ],
+)
+def test_what_was_registered(
+    tmp_path: Path, mode: str, clusters: Any, candidates: int, sentences: tuple[str, ...]
+) -> None:
+    data = sample.report()
+    data["registered"] |= {"mode": mode, "clusters": clusters}
+    data["candidates"] = data["candidates"][:candidates]
+    page = rendered(tmp_path, "report.html", data)
+    block = page.partition('id="registered"')[2].partition("</dl>")[0]
+    comment = (tmp_path / "report.md").read_text()
+    folded = comment.partition("<summary>Registered before the first call")[2]
+    folded = folded.partition("</details>")[0]
+    for words in (*sentences, "80 %: the chance", data["drill"]["plan_sha256"], "vendor 2"):
+        assert words in block
+        assert words in folded
+
+
+@pytest.mark.parametrize(
+    ("known", "completed", "said"),
+    [
+        (None, True, None),
+        (
+            {},
+            True,
+            "mistral-local was asked 128, other-vendor was asked 64, gpu-host was asked 400",
+        ),
+        ({}, True, "of 400 cases; 2,112 calls (73 %) were saved. The error is not larger for it."),
+        ({"saved_calls": 0}, True, "so nothing was saved"),
+        ({"asked": {"gpu-host": 400}}, True, "so nothing was saved"),
+        ({}, False, "was broken off before that"),
+    ],
+)
+def test_what_an_early_end_saved(
+    tmp_path: Path, known: Any, completed: bool, said: str | None
+) -> None:
+    data = sample.report()
+    data["drill"] |= {"completed": completed, "stopped": None if completed else "budget"}
+    data["sequential"] = None if known is None else sample.sequential() | known
+    for name in RENDERERS:
+        found = rendered(tmp_path, name, data)
+        assert (said or "saved") in found if said else "saved" not in found
+    comment = (tmp_path / "report.md").read_text()
+    asked_all = "400 of 400 cases asked" in comment
+    assert asked_all == (known is None or known.get("asked") == {"gpu-host": 400})
+
+
+def test_how_a_gate_is_judged_is_said(tmp_path: Path) -> None:
+    page = rendered(tmp_path, "report.html")
+    assert f'<footer><p class="soft">{view.HOW_JUDGED}</p></footer>' in page
+    assert view.HOW_JUDGED in (tmp_path / "report.md").read_text()
+
+
 def test_markdown_of_the_sample(tmp_path: Path) -> None:
     assert rendered(tmp_path, "report.md") == SNAPSHOT
 
@@ -531,6 +751,10 @@ SNAPSHOT = """\
 
 **In this drill, vendor could be left for mistral-local.**
 
+The incumbent vendor itself gives the expected answer in 96.5 % of the trials, not in all; what follows is measured against that.
+
+**Warning:** Whether these gates were registered cannot be checked: there is no plan.json.
+
 - mistral-local is ready: all its gates pass, each at 0.05/3.
 
 What was judged:
@@ -544,7 +768,20 @@ Exit drill of support-tickets, 2026-11-12T09:15:00Z; 400 of 400 cases asked.
 |---|---|---|
 | mistral-local | ✓ ready | 4 pass |
 | other-vendor | ✗ not ready | 4 fail |
-| gpu-host | ? inconclusive | 2 open |
+| gpu-host | ? inconclusive | 2 open (the interval holds the margin, not measured) |
+
+<details><summary>Registered before the first call</summary>
+
+- mode: fixed: every case is asked, and only the end is judged.
+- error (α): 5 %: the chance, at most, that a candidate which really lies at the edge of a margin, or beyond it, is found ready all the same; it is shared by 3 candidates, so that each is judged at 1.67 %.
+- power: 80 %: the chance, aimed at, that a candidate which really is as good as the incumbent passes; how many more cases an open gate takes is reckoned with it.
+- discordance: 10 % of the cases were expected to be right on one side only; for planning, and no error rests on it.
+- largest n: 400 cases; a look at results adds none.
+- clusters: 120 by session, the largest of 8 cases: what belongs together is not counted as if it were independent.
+- repeats: vendor 2, mistral-local 2, other-vendor 2, gpu-host 2: how often each is asked the same case.
+- SHA-256 of the plan: 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
+
+</details>
 
 ## mistral-local: ✓ ready
 
@@ -584,6 +821,10 @@ More changes, in report.html: 5.
 | configuration: lines | not measured | 7 | +7 | not measured | not measured | does not apply |
 
 Rows left out here, and shown in report.html: 5.
+
+How the figures of the gates were made:
+
+- success: Tango's interval, exact; of 400 cases 5 lost, 7 gained; 120 clusters
 
 Edits to requests:
 
@@ -637,8 +878,8 @@ This arm was broken off: the server ended after 61 of 400 cases (out of memory)
 
 | gate | status | estimate | interval | margin | n | reason |
 |---|---|---|---|---|---|---|
-| success | ? open | −1.6 points | −10.2 to +5.8 points | ≥ −5 points | 61 | the margin lies inside the interval; about 310 more cases |
-| latency | ? open | not measured | not measured | ≤ +200 ms | 0 | not measured |
+| success | ? open: the interval holds the margin | −1.6 points | −10.2 to +5.8 points | ≥ −5 points | 61 | the margin lies inside the interval; about 310 more cases would show that it passes (1,240 calls, about 2.36 EUR) |
+| latency | ? open: not measured | not measured | not measured | ≤ +200 ms | 0 | not measured |
 
 <details><summary>What was measured</summary>
 
@@ -647,6 +888,10 @@ This arm was broken off: the server ended after 61 of 400 cases (out of memory)
 | Right answers | 96.7 % | 95.1 % | −1.6 points | −10.2 to +5.8 points | not measured | 61 |
 
 Rows left out here, and shown in report.html: 1.
+
+How the figures of the gates were made:
+
+- success: Tango's interval of 54 effective cases in 31 clusters, exact
 
 </details>
 
@@ -657,6 +902,8 @@ Rows left out here, and shown in report.html: 1.
 - Cost of staff and of idle hardware.
 
 Drill 20261112-091500-7c1e, plan 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef, exitdrill 0.1.0; 2,461 calls, tokens: 1,284,110, money: 1.90 EUR.
+
+A gate passes where the whole of its interval lies on the good side of the margin, fails where the whole of it lies on the bad side, and is open in between; what was not measured is open, never a pass.
 
 n counts cases for shares and tokens, and requests (one per case and repeat) for times and money; a time reads “missed” where too many requests failed or came empty.
 

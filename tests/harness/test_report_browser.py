@@ -185,6 +185,27 @@ def test_accessible(browser: Browser, page_file: Path, name: str, settings: dict
         assert made.console == []
 
 
+@pytest.mark.parametrize("settings", [{}, {"color_scheme": "dark"}, {"viewport": PHONE}])
+def test_all_that_may_be_said_is_accessible(
+    browser: Browser, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    with visit(browser, written(tmp_path, sample.every_cause()), **settings) as made:
+        ready(made.page)
+        assert violations(made.page) == []
+        assert made.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        warning = made.page.locator(".banner .warning").first
+        assert "gates[0].margin, alpha" in warning.inner_text()
+        first = made.page.locator(".banner p:nth-child(3)")
+        assert first.inner_text() == sample.FAILS_ITSELF
+
+
+def test_why_a_gate_is_open_makes_its_table_no_wider(browser: Browser, tmp_path: Path) -> None:
+    with visit(browser, written(tmp_path, sample.every_cause()), viewport=PHONE) as made:
+        tables = made.page.locator("table.gates")
+        widths = tables.evaluate_all("all => all.map(one => one.getBoundingClientRect().width)")
+        assert widths[2] <= widths[0]
+
+
 # --- the table ----------------------------------------------------------------------------------
 
 

@@ -109,6 +109,7 @@ def test_markdown_injection(tmp_path: Path) -> None:
     assert not {"html_inline", "link_open", "image", "fence", "em_open"} & set(mild)
     folds = {kind for kind in mild if kind.startswith("html_block")}
     assert folds == {
+        "html_block <details><summary>Registered before the first call</summary>",
         "html_block <details><summary>What was measured</summary>",
         "html_block </details>",
     }

@@ -278,7 +278,6 @@ def test_a_broken_arm_is_tried_again_by_resuming(tmp_path: Path) -> None:
         ({"replay": {"seed": 5}}, r"replay\.seed\."),
         ({"replay": {"repeats": 3}}, r"calls, replay\.repeats\."),
         ({"spec": {"allow_edits": ["drop"]}}, r"backends\.new\.allow_edits, backends\.old\."),
-        ({"more": {"alpha": 0.01}}, r"alpha, alpha_per_candidate\."),
     ],
     ids=lambda value: None if isinstance(value, str) else str(value),
 )

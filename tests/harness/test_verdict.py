@@ -15,7 +15,7 @@ from tests.harness.facts_of import INF, NAN, Column, arm, pair, successes
 from exitdrill.delay import Delays
 from exitdrill.measures import BY_NAME
 from exitdrill.measures.base import Pair
-from exitdrill.stats import proportion_interval, tango_interval
+from exitdrill.stats import exact_paired_p, proportion_interval, tango_interval
 from exitdrill.verdict import (
     Gate,
     GateStatus,
@@ -43,17 +43,9 @@ def gate(measure: str, **bound: float) -> dict[str, Any]:
     return {"name": measure, "measure": measure, "margin": None, "limit": None, **bound}
 
 
-def judged(
-    facts: Pair, *gates: Mapping[str, Any], alpha: float = ALPHA, planned: int | None = None
-) -> list[Gate]:
-    """The gates of hand-made arms, by default with every trial that was planned, and of a drill
-    that was never late."""
-    return judge(
-        gates,
-        facts if facts.candidate.delay.n else late(facts),
-        alpha,
-        facts.candidate.columns["answered"].size if planned is None else planned,
-    )
+def judged(facts: Pair, *gates: Mapping[str, Any], alpha: float = ALPHA) -> list[Gate]:
+    """The gates of hand-made arms, of a drill that was never late."""
+    return judge(gates, facts if facts.candidate.delay.n else late(facts), alpha)
 
 
 def late(facts: Pair, ours: float = 1e-9, theirs: float = 1e-9) -> Pair:
@@ -87,29 +79,54 @@ def diff(lines: int) -> str:
 
 # --- one gate: pass, fail, open -----------------------------------------------------------------
 
+
+def exact_margin(gained: int, lost: int, n: int = 480, alpha: float = ALPHA) -> float:
+    """The largest loss that the exact test does not refuse: a margin passes beyond it."""
+    refused, kept = 1 - TINY, (lost - gained) / n
+    for _ in range(40):
+        middle = (refused + kept) / 2
+        p_value = exact_paired_p(gained, lost, n, -middle)
+        refused, kept = (middle, kept) if p_value <= alpha else (refused, middle)
+    return refused
+
+
+def exact_failure(lost: int, n: int = 480, alpha: float = ALPHA) -> float:
+    """The smallest loss that the exact test does not refuse, where nothing was gained."""
+    refused, kept = TINY, lost / n
+    for _ in range(40):
+        middle = (refused + kept) / 2
+        p_value = exact_paired_p(lost, 0, n, middle)
+        refused, kept = (middle, kept) if p_value <= alpha else (refused, middle)
+    return refused
+
+
 LOW, HIGH = tango_interval(20, 30, 480, 1 - 2 * ALPHA)
+EXACT = exact_margin(20, 30)
+"""Beyond −LOW by a hair: there Tango's test errs a little more often than it says."""
 OWN_LOW, OWN_HIGH = proportion_interval(450, 480, 1 - 2 * ALPHA)
 
 
 @pytest.mark.parametrize(
-    ("margin", "status"),
+    ("margin", "status", "low"),
     [
-        (-LOW + TINY, "pass"),
-        (-LOW, "open"),
-        (0.5 * -LOW, "open"),
+        (EXACT + TINY, "pass", LOW),
+        ((EXACT - LOW) / 2, "open", -(EXACT - LOW) / 2),  # as far as the exact test says
+        (-LOW, "open", LOW),
+        (0.5 * -LOW, "open", LOW),
     ],
 )
-def test_a_share_with_a_margin(margin: float, status: str) -> None:
+def test_a_share_with_a_margin(margin: float, status: str, low: float) -> None:
     (found,) = judged(successes(480, lost=30, gained=20), gate("success", margin=margin))
     assert found.status == status
-    assert found.interval == pytest.approx((LOW, HIGH))
+    assert found.interval == pytest.approx((low, HIGH))
     assert (found.kind, found.estimate, found.n) == ("non_inferiority", -10 / 480, 480)
 
 
 def test_a_share_fails_once_its_whole_interval_is_beyond_the_margin() -> None:
-    upper = -tango_interval(0, 60, 480, 1 - 2 * ALPHA)[1]
+    upper = exact_failure(60)
+    assert 0 < -tango_interval(0, 60, 480, 1 - 2 * ALPHA)[1] - upper < 0.01
     facts = successes(480, lost=60)
-    margins = (upper - TINY, upper, upper + TINY)
+    margins = (upper - TINY, upper + TINY, 1.1 * upper)
     found = [judged(facts, gate("success", margin=each))[0].status for each in margins]
     assert found == ["fail", "open", "open"]
 
@@ -187,13 +204,13 @@ def test_the_intervals_of_a_gate_are_those_of_its_row_at_the_same_alpha() -> Non
 
 
 def test_k_candidates_are_harder_to_pass_and_to_fail() -> None:
-    margin = -LOW + TINY
+    margin = EXACT + TINY
     facts = successes(480, lost=30, gained=20)
     each = gate("success", margin=margin)
     assert statuses(judged(facts, each, alpha=0.05)) == ["pass"]
     assert statuses(judged(facts, each, alpha=0.05 / 2)) == ["open"]
     worse = successes(480, lost=60)
-    each = gate("success", margin=-tango_interval(0, 60, 480, 0.9)[1] - TINY)
+    each = gate("success", margin=exact_failure(60) - TINY)
     assert statuses(judged(worse, each, alpha=0.05)) == ["fail"]
     assert statuses(judged(worse, each, alpha=0.05 / 2)) == ["open"]
 
@@ -206,7 +223,7 @@ def test_k_candidates_are_harder_to_pass_and_to_fail() -> None:
 def test_an_empty_measure_is_open(measure: str, bound: str) -> None:
     facts = pair({"answered": np.ones((480, 2))}, {"answered": np.ones((480, 2))})
     generous = 0.0 if bound == "limit" and BY_NAME[measure].better == "higher" else 1e9
-    (found,) = judge([gate(measure, **{bound: generous})], facts, ALPHA, 960)
+    (found,) = judge([gate(measure, **{bound: generous})], facts, ALPHA)
     assert found.status == "open"
     assert found.reason.startswith("not measured")
 
@@ -260,7 +277,7 @@ def test_answers_that_only_one_side_was_judged_on_keep_success_open(unjudged: st
     facts = pair(*(both if unjudged == "old" else reversed(both)))
     (found,) = judged(facts, gate("success", margin=0.1))
     assert found.status == "open"
-    assert found.reason == "6 of 960 pairs of answers could be judged on one side only"
+    assert found.reason == "the answers to 3 of 480 cases could be judged on one side only"
 
 
 @pytest.mark.parametrize("unmeasured", ["old", "new"])
@@ -282,7 +299,7 @@ def test_what_only_one_side_has_a_value_of_keeps_a_gate_open(
     facts = pair(*(arms if unmeasured == "old" else reversed(arms)))
     (found,) = judged(facts, gate(measure, margin=0.5))
     assert found.status == "open"
-    assert found.reason == f"5 of 960 pairs of answers could be {verb} on one side only"
+    assert found.reason == f"the answers to 5 of 480 cases could be {verb} on one side only"
     both = pair({column: part}, {column: part})
     assert statuses(judged(both, gate(measure, margin=0.5))) == ["pass"]
 
@@ -375,7 +392,7 @@ def test_what_the_drills_own_delay_could_turn_is_open(
     bound: dict[str, float], own: tuple[float, float], status: str, told: bool
 ) -> None:
     facts = late(waits(1.0, 1.5), *own)
-    (found,) = judge([gate("total_p95", **bound)], facts, ALPHA, 200)
+    (found,) = judge([gate("total_p95", **bound)], facts, ALPHA)
     assert found.status == status
     assert ("so that this cannot be resolved" in found.reason) == told
     if told and own[1]:
@@ -389,7 +406,7 @@ def test_a_missed_deadline_is_not_the_drills_own_delay() -> None:
     facts = pair({"total": np.ones((100, 2))}, {"total": np.full((100, 2), INF)})
     for own in (late(facts, TEN, TEN), facts):
         for bound in ({"margin": 1.0}, {"limit": 1.0}):
-            (found,) = judge([gate("total_p95", **bound)], own, ALPHA, 200)
+            (found,) = judge([gate("total_p95", **bound)], own, ALPHA)
             assert found.status == "fail"
 
 
@@ -406,7 +423,7 @@ def test_a_time_per_token_is_off_by_its_share_of_the_delay(
         {"tpot": np.full((100, 2), 0.02), "output_tokens": np.full((100, 2), tokens)},
     )
     for bound in ({"margin": 0.008}, {"limit": 0.018}):
-        (found,) = judge([gate("tpot_p95", **bound)], late(facts, own, own), ALPHA, 200)
+        (found,) = judge([gate("tpot_p95", **bound)], late(facts, own, own), ALPHA)
         assert found.status == status
 
 
@@ -417,7 +434,7 @@ def test_a_time_per_token_may_also_be_too_short() -> None:
         {"tpot": np.full((100, 2), 0.01), "output_tokens": np.full((100, 2), 11.0)},
     )
     found = [
-        judge([gate("tpot_p95", limit=limit)], late(facts, TEN, TEN), ALPHA, 200)[0].status
+        judge([gate("tpot_p95", limit=limit)], late(facts, TEN, TEN), ALPHA)[0].status
         for limit in (0.0105, 0.0115)
     ]
     assert found == ["open", "pass"]
@@ -498,8 +515,10 @@ def test_too_blunt_an_instrument_keeps_a_gate_open() -> None:
     assert "the instrument is too blunt" in blunt.reason
 
 
-def test_a_blunt_instrument_still_sees_what_is_far_worse() -> None:
-    assert statuses(judged(noisy(480, 60, lost=300), gate("success", margin=0.03))) == ["fail"]
+def test_a_blunt_instrument_decides_nothing_however_much_worse() -> None:
+    (found,) = judged(noisy(480, 60, lost=300), gate("success", margin=0.03))
+    assert (found.status, found.cause) == ("open", "too_blunt")
+    assert statuses(judged(noisy(480, 0, lost=300), gate("success", margin=0.03))) == ["fail"]
 
 
 def test_an_incumbent_that_fails_against_itself_decides_nothing() -> None:
@@ -547,8 +566,7 @@ def barely_failing() -> Pair:
     """Fails a success gate of 4 points at 5 %, but not at 2.5 %; all times are 1 s."""
     n = 480
     for lost in range(n):
-        alone, halved = (tango_interval(0, lost, n, each)[1] < -0.04 for each in (0.9, 0.95))
-        if alone and not halved:
+        if ALPHA / 2 < exact_paired_p(lost, 0, n, 0.04) <= ALPHA:
             facts = successes(n, lost=lost)
             times = {"total": np.ones((n, 2)), "ttft": np.ones((n, 2))}
             return replace(
@@ -585,7 +603,7 @@ def test_a_certain_failure_leaves_its_share_to_the_next() -> None:
 
 def test_passing_needs_no_correction() -> None:
     facts = successes(480, lost=30, gained=20)
-    same = [gate("success", margin=-LOW + TINY) | {"name": str(number)} for number in range(6)]
+    same = [gate("success", margin=EXACT + TINY) | {"name": str(number)} for number in range(6)]
     assert statuses(judged(facts, *same)) == ["pass"] * 6
 
 
@@ -599,7 +617,7 @@ def chance_of_passing(n: int, margin: float, discordant: float) -> float:
     most = int(scipy_stats.binom.ppf(1 - 1e-9, n, gained))
     chance, c = 0.0, -1
     for b in range(most + 1):
-        while b + c + 1 <= n and tango_interval(b, c + 1, n, 1 - 2 * ALPHA)[0] > -margin:
+        while b + c + 1 <= n and passes(b, c + 1, n, margin):
             c += 1
         chance += scipy_stats.binom.pmf(b, n, gained) * scipy_stats.binom.cdf(
             c, n - b, lost / (1 - gained)
@@ -607,21 +625,24 @@ def chance_of_passing(n: int, margin: float, discordant: float) -> float:
     return float(chance)
 
 
+def passes(gained: int, lost: int, n: int, margin: float) -> bool:
+    """Whether the share's interval lies inside the margin."""
+    facts = replace(successes(n, lost, gained, repeats=1), bound=-margin)
+    interval = BY_NAME["success"].row(facts).interval
+    return interval is not None and interval[0] > -margin
+
+
 @pytest.mark.parametrize(
-    ("n", "margin", "discordant", "chance"),
+    ("n", "margin", "discordant"),
     [
-        (480, 0.04, 0.04, 0.0521),  # nothing gained, all lost: the worst
-        (480, 0.04, 0.06, 0.0473),
-        (480, 0.04, 0.10, 0.0486),
-        (480, 0.04, 0.20, 0.0499),
-        (150, 0.05, 0.20, 0.0517),  # as in research/statistics.md
+        (480, 0.04, 0.04),  # nothing gained, all lost: the worst; Tango's interval alone: 5.21 %
+        (480, 0.04, 0.06),
+        (480, 0.04, 0.20),
+        (150, 0.05, 0.20),  # as in research/statistics.md: Tango's interval alone 5.17 %
     ],
 )
-def test_the_chance_of_being_ready_at_the_margin(
-    n: int, margin: float, discordant: float, chance: float
-) -> None:
-    """At most 5 %, but for the slight excess that Tango's interval is known for."""
-    assert chance_of_passing(n, margin, discordant) == pytest.approx(chance, abs=5e-5)
+def test_the_chance_of_being_ready_at_the_margin(n: int, margin: float, discordant: float) -> None:
+    assert 0.025 < chance_of_passing(n, margin, discordant) <= ALPHA
 
 
 @pytest.mark.parametrize("alike", [True, False])
@@ -840,7 +861,9 @@ def test_the_overall_verdict(kinds: list[Kind], status: str, candidate: str | No
             successes(480, lost=15, gained=10),
             gate("success", margin=0.02),
             "1 point fewer right answers than the incumbent, but anything from 2.9 points fewer to "
-            "0.7 points more is possible; allowed are 2 points fewer: not settled",
+            "0.7 points more is possible; allowed are 2 points fewer: not settled; "
+            "more cases are unlikely to settle it: the estimate lies within one standard error of "
+            "the margin",
         ),
         (
             successes(480),
@@ -869,7 +892,8 @@ def test_the_overall_verdict(kinds: list[Kind], status: str, candidate: str | No
             waits(1, 1),
             gate("total_p95", margin=0),
             "as long as the incumbent, but anything from no difference to no difference is "
-            "possible; allowed are 0 s longer: not settled",
+            "possible; allowed are 0 s longer: not settled; more cases are unlikely to settle it: "
+            "the estimate lies within one standard error of the margin",
         ),
         (
             successes(480, lost=30),
@@ -901,5 +925,4 @@ def test_the_overall_verdict(kinds: list[Kind], status: str, candidate: str | No
 def test_a_gate_says_what_its_numbers_mean(
     facts: Pair, each: dict[str, Any], sentence: str
 ) -> None:
-    planned = min(one.columns["answered"].size for one in (facts.incumbent, facts.candidate))
-    assert judged(facts, each, planned=planned)[0].reason == sentence
+    assert judged(facts, each)[0].reason == sentence

@@ -52,6 +52,11 @@ class TransformersBackend:
         """Always: nothing leaves the machine."""
         return True
 
+    @property
+    def samples(self) -> bool:
+        """Whether the model draws where a request names no temperature."""
+        return self._folder.samples
+
     def prepare(self, request: Request) -> Prepared:
         """The request as the child takes it, with an edit for whatever it cannot honour."""
         return prepare(request, self._folder, self._options)

@@ -8,7 +8,11 @@ from exitdrill.measures import (
     agreement,
     change,
     cost,
+    embedding,
+    equality,
+    excess,
     fields,
+    judged,
     language,
     latency,
     own_delay,
@@ -27,12 +31,15 @@ from exitdrill.scenario import GateSpec
 MEASURES: tuple[Measure, ...] = (
     *success.MEASURES,
     *agreement.MEASURES,
+    *excess.MEASURES,
     *fields.MEASURES,
     *schema.MEASURES,
     *tools.MEASURES,
     *wording.MEASURES,
+    *embedding.MEASURES,
     *style.MEASURES,
     *language.MEASURES,
+    *judged.MEASURES,
     *latency.MEASURES,
     *throughput.MEASURES,
     *own_delay.MEASURES,
@@ -46,6 +53,8 @@ BY_NAME = Registry(MEASURES)
 
 def gate_problem(gate: GateSpec) -> str | None:
     """What keeps a gate from being judged, or None."""
+    if gate.measure == equality.NAME:
+        return f"no gate can be on it: {equality.NEVER}"
     measure = BY_NAME.get(gate.measure)
     if measure is None:
         nearest = get_close_matches(gate.measure, BY_NAME, n=1)
@@ -53,6 +62,11 @@ def gate_problem(gate: GateSpec) -> str | None:
         return f"there is no measure of this name; {hint}there are {', '.join(BY_NAME)}"
     if measure.section in {"cost", "change"} and gate.limit is None:
         return "a gate on cost or change is a cap: give it a limit, not a margin"
+    if measure.of_pair and gate.limit is None:
+        return (
+            "is of both arms together: there is no incumbent's value to have a margin against; "
+            "give it a limit"
+        )
     if measure.unit == "share" and max(gate.margin or 0, gate.limit or 0) > 1:
         return f"is a share: write 0.05 for 5 {'points' if gate.limit is None else 'percent'}"
     if measure.section == "latency" and measure.column is None:
@@ -61,3 +75,21 @@ def gate_problem(gate: GateSpec) -> str | None:
             "total_p95 or cost_per_1000 can have one"
         )
     return None
+
+
+def sequential_problem(gate: GateSpec) -> str | None:
+    """What keeps a gate from being judged at every look at a drill that runs, or None."""
+    if gate.measure in NOT_SEQUENTIAL or BY_NAME[gate.measure].name not in _OWN:
+        return (
+            f"{gate.measure} cannot be judged while the drill runs (--sequential): its values have "
+            "no bounds, are not those of single cases, or come at the end; leave the gate out, or "
+            "--sequential"
+        )
+    return None
+
+
+NOT_SEQUENTIAL = frozenset(
+    {"field_agreement", "length", "judge_preference", "excess_drift", "embedding_similarity"}
+)
+"""Own measures whose intervals are made of all cases at once, or not before the end."""
+_OWN = frozenset(measure.name for measure in MEASURES)

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from exitdrill.backend import Reply
 from exitdrill.checkers import Checker
 from exitdrill.delay import Delays
+from exitdrill.judge.question import Outcome
 from exitdrill.measures.answers import Answer, answer_of
 from exitdrill.records import Trial
 from exitdrill.stats import Interval
@@ -27,7 +28,9 @@ from exitdrill.workload import Case
 
 Section = Literal["drift", "latency", "cost", "change"]
 Array = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 NAN = math.nan
+ALL = slice(None)
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,10 @@ class TrialView:
     """One completed trial as a column sees it.
 
     ``reference`` is the incumbent's answer that it is compared with, None where there is none;
-    for a trial of the incumbent itself, that is its answer in another repeat.
+    for a trial of the incumbent itself, that is its answer in another repeat. ``sibling`` is the
+    arm's own answer in its next repeat, ``judgement`` what a judge said of it beside the
+    incumbent's, where one was to be asked. ``embed`` says how alike two texts are to an embedding
+    model, None where the scenario names none.
     """
 
     trial: Trial
@@ -43,6 +49,9 @@ class TrialView:
     reply: Reply
     checker: Checker | None
     reference: Reply | None
+    sibling: Reply | None = None
+    judgement: Outcome | None = None
+    embed: Callable[[str, str], float] | None = None
 
     @property
     def failed(self) -> bool:
@@ -65,12 +74,13 @@ class TrialView:
 
 @dataclass(frozen=True)
 class ArmFacts:
-    """One arm, measured. Each column has the shape (cases, repeats).
+    """One arm, measured. Each column has the shape (cases, repeats of this arm).
 
     ``busy_answers`` is how many answers with content came in the ``busy_seconds`` of all passes,
     with at most ``concurrency`` requests at once, or with ``arrivals`` "open" as many as were due;
     ``delay`` is how late the drill's own clock was meanwhile; ``unpriced`` counts the failed
-    attempts whose cost is not known.
+    attempts whose cost is not known; ``problems`` are the columns that raised, with their first
+    error.
     """
 
     name: str
@@ -81,31 +91,79 @@ class ArmFacts:
     arrivals: Literal["closed", "open"] = "closed"
     delay: Delays = field(default_factory=Delays)
     unpriced: int = 0
+    problems: Mapping[str, str] = field(default_factory=dict)
     price: Mapping[str, Any] | None = None
     diff: str | None = None
     classes: Mapping[str, list[str]] = field(default_factory=dict)
 
-    def repeat(self, number: int) -> ArmFacts:
-        """The arm as if it had this one repeat only."""
-        columns = {name: column[:, number : number + 1] for name, column in self.columns.items()}
+    def take(self, cases: slice = ALL, repeats: slice = ALL) -> ArmFacts:
+        """The arm as if it had been asked only these cases, and repeats."""
+        columns = {name: column[cases, repeats] for name, column in self.columns.items()}
         return dataclasses.replace(self, columns=columns)
 
 
 @dataclass(frozen=True)
+class Looks:
+    """A drill that is looked at while it runs: after every so many clusters of cases.
+
+    ``largest`` is the size of the largest cluster of the whole workload, ``discordance`` the share
+    of cases that the plan expects to differ.
+    """
+
+    every: int = 1
+    largest: int = 1
+    discordance: float = 0.1
+
+
+@dataclass(frozen=True)
 class Pair:
-    """A candidate beside the incumbent. ``confidence`` is that of the two-sided intervals."""
+    """A candidate beside the incumbent. ``confidence`` is that of the two-sided intervals.
+
+    ``clusters`` says which cases belong together (a label each; None: every case is alone).
+    ``bound`` is the difference at which a gate decides, where it does: there the interval keeps its
+    error exactly. With ``looks`` it keeps it at all looks together.
+    """
 
     incumbent: ArmFacts
     candidate: ArmFacts
     confidence: float
+    clusters: npt.NDArray[np.int64] | None = None
+    bound: float | None = None
+    looks: Looks | None = None
 
-    def at(self, confidence: float) -> Pair:
-        """The same pair with intervals of another confidence."""
-        return dataclasses.replace(self, confidence=confidence)
+    def at(self, confidence: float, bound: float | None = None) -> Pair:
+        """The same pair with intervals of another confidence, to decide at a bound."""
+        return dataclasses.replace(self, confidence=confidence, bound=bound)
 
     def noise_pair(self) -> Pair:
-        """A/A: the incumbent's second repeat in the candidate's place, the first in its own."""
-        return Pair(self.incumbent.repeat(0), self.incumbent.repeat(1), self.confidence)
+        """A/A: the incumbent's odd repeats in the candidate's place, the even ones in its own.
+
+        So what drifts over the day is shared by both.
+        """
+        return dataclasses.replace(
+            self,
+            incumbent=self.incumbent.take(repeats=slice(0, None, 2)),
+            candidate=self.incumbent.take(repeats=slice(1, None, 2)),
+        )
+
+    def labels(self, cases: Mask) -> npt.NDArray[np.int64] | None:
+        """The clusters of some cases; None where each of them is alone."""
+        if self.clusters is None:
+            return None
+        found = self.clusters[cases]
+        return found if len(np.unique(found)) < len(found) else None
+
+    def independent(self, cases: Mask) -> int:
+        """How many independent cases some cases are worth, if those of a cluster are all alike.
+
+        n² / Σm² over the clusters' sizes m, the number of clusters where these are equal: a cluster
+        that holds most of the cases is most of what is known. Source: Kish, *Survey Sampling*.
+        """
+        labels, n = self.labels(cases), int(np.count_nonzero(cases))
+        if labels is None:
+            return n
+        sizes = np.unique(labels, return_counts=True)[1]
+        return n * n // int((sizes**2).sum())
 
 
 @dataclass(frozen=True)
@@ -115,7 +173,8 @@ class Row:
 
     ``estimate`` and ``interval`` are candidate − incumbent, ``own`` is the interval of the
     candidate's value alone, ``noise`` how much the incumbent differs from itself, ``n`` the number
-    of cases or samples.
+    of cases or samples. ``error`` is the standard error of the estimate, ``differing`` how many
+    cases it rests on (those that are not alike on both arms), where that is known.
     """
 
     incumbent: float | None = None
@@ -127,6 +186,8 @@ class Row:
     noise: float | None = None
     note: str | None = None
     unit: str | None = None
+    error: float | None = None
+    differing: int | None = None
 
 
 Column = Callable[[TrialView], float]
@@ -139,7 +200,9 @@ class Measure:
     ``unit`` may be overridden by a row (money has its currency there). ``things`` is what is
     counted, in the plural, for a gate's sentence. With ``strict`` a gate stays open where a trial
     was measured on one arm and not on the other: what is left out may be what is bad. ``needs`` are
-    further columns that the row reads.
+    further columns that the row reads. A ``rival`` measure is a preference: each arm has one value
+    per case, and what the incumbent lacks the candidate has. One ``of_pair`` is of both arms
+    together: neither has a value of its own, so that a gate is a limit on the estimate.
     """
 
     name: str
@@ -153,6 +216,8 @@ class Measure:
     things: str = ""
     strict: bool = False
     needs: Mapping[str, Column] = field(default_factory=dict)
+    rival: bool = False
+    of_pair: bool = False
 
     @property
     def columns(self) -> Mapping[str, Column]:

@@ -17,7 +17,7 @@ def distributions(pair: Pair) -> list[dict[str, Any]]:
     """The quantiles 0, 1, …, 100 % of each time on both arms, in seconds.
 
     A quantile is a sample, as in the rows; None where it is a missed deadline. ``paired`` has those
-    of candidate − incumbent per case, over the repeats that both answered. A time that an arm has
+    of candidate − incumbent per case, over the repeats that were answered. A time that an arm has
     no sample of is left out.
     """
     drawn = [time for time in TIMES if time.column in DRAWN]
@@ -41,11 +41,16 @@ def _distribution(pair: Pair, time: Time) -> dict[str, Any] | None:
 
 def _differences(pair: Pair, column: str) -> Array:
     """Candidate − incumbent per case, where both answered."""
-    ours, theirs = pair.incumbent.columns[column], pair.candidate.columns[column]
-    gaps: Array = np.full(ours.shape, np.nan)
-    np.subtract(theirs, ours, out=gaps, where=np.isfinite(ours) & np.isfinite(theirs))
-    means = case_means(gaps)
-    return means[~np.isnan(means)]
+    ours, theirs = (
+        _answered_means(arm.columns[column]) for arm in (pair.incumbent, pair.candidate)
+    )
+    gaps = theirs - ours
+    return gaps[~np.isnan(gaps)]
+
+
+def _answered_means(times: Array) -> Array:
+    """The mean per case over the repeats that were answered."""
+    return case_means(np.where(np.isfinite(times), times, np.nan))
 
 
 def _quantiles(values: Array) -> list[float | None]:

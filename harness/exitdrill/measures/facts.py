@@ -6,18 +6,22 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from exitdrill.backend import Reply
-from exitdrill.checkers import Checker
+from exitdrill.checkers import Checker, CheckerProblem
+from exitdrill.embedder import Embedder, EmbeddingProblem
 from exitdrill.journal import Busy, Journal
-from exitdrill.measures import BY_NAME
-from exitdrill.measures.base import NAN, ArmFacts, Array, Column, TrialView
+from exitdrill.judge.record import Judgements
+from exitdrill.measures import BY_NAME, embedding
+from exitdrill.measures.base import NAN, ArmFacts, Array, Column, Looks, Pair, TrialView
+from exitdrill.measures.judged import PROBLEM
 from exitdrill.records import Trial
-from exitdrill.workload import Case
+from exitdrill.workload import Case, cluster_of
 
 MOST_MAKERS = 50
 """A server that names another maker with every answer is not counted further."""
@@ -35,37 +39,107 @@ class Facts:
     """Columns of all arms, filled by going through `measure`."""
 
     def __init__(
-        self, journal: Journal, plan: Mapping[str, Any], checkers: Mapping[str, Checker]
+        self,
+        journal: Journal,
+        plan: Mapping[str, Any],
+        checkers: Mapping[str, Checker],
+        embedder: Embedder | None = None,
     ) -> None:
         self._journal = journal
         self._plan = plan
         self._checkers = checkers
+        self._embedder = embedder
         self._incumbent: str = plan["incumbent"]
-        self._repeats: int = plan["replay"]["repeats"]
+        self._repeats: Mapping[str, int] = plan["replay"]["repeats"]
         # Several measures may read one column (p50 and p95): it is computed once.
         self._columns = dict(BY_NAME.columns)
-        self.problems: dict[str, str] = {}
-        """Columns of installed measures that raised, with their first error."""
+        known = {embedding.PROBLEM: embedding.NO_MODEL} if embedder is None else {}
+        self.problems: dict[str, dict[str, str]] = {arm: {**known} for arm in self._repeats}
+        """By arm: the columns that raised (a checker's, or an installed measure's), each with its
+        first error."""
         # What is never measured takes no memory: one NaN stands for the whole column.
-        nothing = np.broadcast_to(np.float64(np.nan), (journal.size, self._repeats))
+        nothing = np.float64(np.nan)
         self.columns: dict[str, dict[str, Array]] = {
-            arm: dict.fromkeys(self._columns, nothing)
-            for arm in [self._incumbent, *plan["candidates"]]
+            arm: dict.fromkeys(self._columns, np.broadcast_to(nothing, (journal.size, repeats)))
+            for arm, repeats in self._repeats.items()
         }
+        self._labels = np.arange(journal.size) if plan["clusters"]["largest"] > 1 else None
+        self._names: dict[str, int] = {}
         self._unpriced: Counter[str] = Counter()
         self.makers: dict[str, Counter[str]] = {arm: Counter() for arm in self.columns}
         """By arm: who made its answers, as the server tells, and how many."""
 
-    def measure(self) -> Iterator[tuple[Case, list[Measured]]]:
-        """Each case with its completed trials, measured; the columns are whole at the end."""
-        by_case = itertools.groupby(self._journal.trials(), key=lambda trial: trial.position)
+    def measure(
+        self, first: int = 0, last: int | None = None
+    ) -> Iterator[tuple[Case, list[Measured]]]:
+        """Each case from ``first`` up to but without ``last``, with its completed trials, measured.
+
+        The columns are whole for these cases at the end.
+        """
+        by_case = itertools.groupby(
+            self._journal.trials(first, last), key=lambda trial: trial.position
+        )
         waiting = next(by_case, None)
-        for position, case in self._journal.cases():
+        for position, case in self._journal.cases(first, last):
+            self._see_cluster(position, case)
             trials: list[Trial] = []
             if waiting is not None and waiting[0] == position:
                 trials = list(waiting[1])
                 waiting = next(by_case, None)
-            yield case, [self._measure(view) for view in self._views(case, trials)]
+            views = self._views(case, trials)
+            if self._embedder is not None:
+                with suppress(EmbeddingProblem):  # the column says so, of each answer
+                    self._embedder.prepare(embedding.texts_of(views))
+            yield case, [self._measure(view) for view in views]
+
+    @cached_property
+    def judgements(self) -> Judgements | None:
+        """What the drill's judge said, and what comes of it; None where there is no judge."""
+        found = Judgements.of(self._journal, self._plan)
+        if found is not None and found.reason is not None:
+            for problems in self.problems.values():
+                problems[PROBLEM] = found.reason
+        return found
+
+    def pair(self, candidate: str, alpha: float, asked: int | None = None) -> Pair:
+        """A candidate beside the incumbent, with two-sided intervals at 1 − 2·alpha.
+
+        Of the first ``asked`` cases: by default all, or as many as it took to decide.
+        """
+        cases = slice(self.asked(candidate) if asked is None else asked)
+        incumbent, other = (self.arm(name).take(cases) for name in (self._incumbent, candidate))
+        labels = None if self._labels is None else self._labels[cases]
+        return Pair(incumbent, other, 1 - 2 * alpha, labels, looks=self._looks())
+
+    def asked(self, candidate: str) -> int:
+        """How many cases a candidate had to be asked: fewer than planned where it was decided."""
+        stops: dict[str, int] = self._journal.input("stops", {})
+        return stops.get(candidate, self._journal.size)
+
+    def whole_clusters(self, last: int) -> int:
+        """How many of the first ``last`` cases belong to clusters that are complete."""
+        if self._labels is None or last == len(self._labels):
+            return last
+        names = self._names
+        _, following = next(self._journal.cases(last, last + 1))
+        name = cluster_of(following, self._plan["clusters"]["by"])
+        if name is None or name not in names:
+            return last
+        return int(np.argmax(self._labels == names[name]))
+
+    def _looks(self) -> Looks | None:
+        if self._plan["mode"] != "sequential":
+            return None
+        clusters = self._plan["clusters"]
+        every = max(1, self._plan["replay"]["block"] // clusters["largest"])
+        return Looks(every, clusters["largest"], self._plan["discordance"])
+
+    def _see_cluster(self, position: int, case: Case) -> None:
+        if self._labels is None:
+            return
+        name = cluster_of(case, self._plan["clusters"]["by"])
+        number = position if name is None else self._names.setdefault(name, position)
+        self._labels[position] = number
 
     def arm(self, name: str) -> ArmFacts:
         """One arm's facts."""
@@ -80,6 +154,7 @@ class Facts:
             arrivals=self._plan["replay"]["arrivals"],
             delay=busy.delay,
             unpriced=self._unpriced[name],
+            problems=self.problems[name],
             price=self._plan["backends"][name]["price"],
             diff=swaps.get(name, {}).get("diff"),
             classes=self._journal.input("classes", {}),
@@ -87,22 +162,26 @@ class Facts:
 
     def _views(self, case: Case, trials: Sequence[Trial]) -> list[TrialView]:
         replies = [trial.exchange.reply for trial in trials]
-        references = {
-            trial.repeat: reply
+        answers = {
+            (trial.arm, trial.repeat): reply
             for trial, reply in zip(trials, replies, strict=True)
-            if trial.arm == self._incumbent and trial.exchange.failure is None
+            if trial.exchange.failure is None
         }
         checker = self._checkers[case.checker] if case.checker else None
+        judged = self.judgements.of_case(trials) if self.judgements else {}
         return [
-            TrialView(trial, case, reply, checker, self._reference(trial, references))
+            TrialView(
+                trial,
+                case,
+                reply,
+                checker,
+                answers.get((self._incumbent, reference_of(trial, self._incumbent, self._repeats))),
+                answers.get((trial.arm, (trial.repeat + 1) % self._repeats[trial.arm])),
+                judged.get((trial.arm, trial.repeat)),
+                self._embedder.similarity if self._embedder else None,
+            )
             for trial, reply in zip(trials, replies, strict=True)
         ]
-
-    def _reference(self, trial: Trial, references: Mapping[int, Reply]) -> Reply | None:
-        repeat = trial.repeat
-        if trial.arm == self._incumbent:
-            repeat = (repeat + 1) % self._repeats
-        return references.get(repeat)
 
     def _measure(self, view: TrialView) -> Measured:
         values = {name: self._value(name, column, view) for name, column in self._columns.items()}
@@ -125,11 +204,21 @@ class Facts:
             makers[said] += 1
 
     def _value(self, name: str, column: Column, view: TrialView) -> float:
-        """A column's value. What a stranger's column raises must not cost the whole report."""
-        if name not in BY_NAME.installed:
-            return column(view)
+        """A column's value. What a stranger's code raises must not cost the whole report."""
+        problems = self.problems[view.trial.arm]
         try:
             return float(column(view))
+        except CheckerProblem as problem:
+            problems.setdefault(name, f"the checker {view.case.checker!r} raised: {problem}"[:300])
+        except EmbeddingProblem as problem:
+            problems.setdefault(name, problem.message)
         except Exception as error:
-            self.problems.setdefault(name, f"{name} raised {type(error).__name__}: {error}"[:300])
-            return NAN
+            if name not in BY_NAME.installed:
+                raise
+            problems.setdefault(name, f"{name} raised {type(error).__name__}: {error}"[:300])
+        return NAN
+
+
+def reference_of(trial: Trial, incumbent: str, repeats: Mapping[str, int]) -> int:
+    """The incumbent's repeat that a trial is compared with: for its own the next one."""
+    return (trial.repeat + (trial.arm == incumbent)) % repeats[incumbent]

@@ -16,7 +16,7 @@ from itertools import chain
 from typing import Any
 
 from exitdrill.measures.changes import Change, changes
-from exitdrill.measures.facts import Measured
+from exitdrill.measures.facts import Measured, reference_of
 
 MOST_GROUPS = 1_000
 MOST_VALUES = 20
@@ -187,10 +187,10 @@ def _elsewhere(key: Key) -> Key:
 class Tally:
     """The changes of all arms against the incumbent, and of the incumbent against itself."""
 
-    def __init__(self, incumbent: str, arms: Sequence[str], repeats: int) -> None:
+    def __init__(self, incumbent: str, repeats: Mapping[str, int]) -> None:
         self._incumbent = incumbent
         self._repeats = repeats
-        self.arms = {arm: ArmChanges() for arm in arms}
+        self.arms = {arm: ArmChanges() for arm in repeats}
 
     def see(self, case: str, trials: Sequence[Measured]) -> TrialChanges:
         """Count the changes of a case's trials, and tell them."""
@@ -202,10 +202,7 @@ class Tally:
         told = {}
         for each in trials:
             trial = each.view.trial
-            of = trial.repeat
-            if trial.arm == self._incumbent:
-                of = (of + 1) % self._repeats
-            wanted = ours.get(of, {})
+            wanted = ours.get(reference_of(trial, self._incumbent, self._repeats), {})
             found = changes(each.view, wanted.get("refused") == 1)
             told[trial.arm, trial.repeat] = found
             if each.view.reference is None:

@@ -18,6 +18,7 @@ from exitdrill.measures.base import (
     ArmFacts,
     Array,
     Column,
+    Mask,
     Measure,
     Pair,
     Row,
@@ -32,7 +33,13 @@ from exitdrill.measures.usage import (
     not_timed,
     token_source,
 )
-from exitdrill.stats import Interval, TooFewSamples, percentile, percentile_interval
+from exitdrill.stats import (
+    Interval,
+    TooFewSamples,
+    percentile,
+    percentile_interval,
+    percentile_sequence,
+)
 
 NANO = 1e-9
 AT_ONCE = 10e-6
@@ -113,9 +120,10 @@ TIMES = (
 def percentile_row(time: Time, q: float) -> Callable[[Pair], Row]:
     """A row of a percentile over all trials.
 
-    Repeats of a case may be alike, so the intervals are as wide as those of so many cases. That of
-    the difference takes the worst of both arms' order-statistic intervals, each at half the error,
-    which is conservative; where an arm misses too many deadlines its end is infinite.
+    Repeats of a case may be alike, and the cases of a cluster, so the intervals are as wide as
+    those of so many cases, or equally large clusters. That of the difference takes the worst of
+    both arms' order-statistic intervals, each at half the error, which is conservative; where an
+    arm misses too many deadlines its end is infinite.
     """
     column = time.column
 
@@ -129,12 +137,14 @@ def percentile_row(time: Time, q: float) -> Callable[[Pair], Row]:
         notes = [*_method(pair, time), *_missed(left, right, q), *_left_out(pair, time)]
         interval = own = None
         try:
-            theirs = _interval(pair.candidate, column, q, inner)
-            interval = _difference(theirs, _interval(pair.incumbent, column, q, inner))
+            theirs = _interval(pair, pair.candidate, column, q, inner)
+            interval = _difference(theirs, _interval(pair, pair.incumbent, column, q, inner))
+            notes.append("order statistics" + (" that hold at all looks" if pair.looks else ""))
         except TooFewSamples as few:
-            notes.insert(0, f"no interval: {few.n} cases are too few, it takes {few.needed}")
+            units = "cases" if pair.clusters is None else "independent clusters of cases"
+            notes.insert(0, f"no interval: {few.n} {units} are too few, it takes {few.needed}")
         with suppress(TooFewSamples):  # one arm alone needs fewer
-            own = _interval(pair.candidate, column, q, pair.confidence)
+            own = _interval(pair, pair.candidate, column, q, pair.confidence)
         return Row(
             incumbent=incumbent,
             candidate=candidate,
@@ -217,13 +227,15 @@ def _missed(left: Array, right: Array, q: float) -> Iterator[str]:
             yield f"{missed} of {len(times)} of the {who} failed or came empty: a missed deadline"
 
 
-def _interval(arm: ArmFacts, column: str, q: float, confidence: float) -> Interval:
-    cases = int((~np.isnan(arm.columns[column])).any(axis=1).sum())
-    return percentile_interval(samples(arm, column), q, confidence, independent=cases)
+def _interval(pair: Pair, arm: ArmFacts, column: str, q: float, confidence: float) -> Interval:
+    timed: Mask = np.any(~np.isnan(arm.columns[column]), axis=1, keepdims=False)
+    independent = pair.independent(timed)
+    found = percentile_interval if pair.looks is None else percentile_sequence
+    return found(samples(arm, column), q, confidence, independent=independent)
 
 
 def _noise(arm: ArmFacts, column: str, q: float) -> float | None:
-    halves = [samples(arm.repeat(number), column) for number in (0, 1)]
+    halves = [samples(arm.take(repeats=slice(n, None, 2)), column) for n in (0, 1)]
     if not all(map(len, halves)):
         return None
     return finite(abs(percentile(halves[0], q) - percentile(halves[1], q)))

@@ -6,7 +6,8 @@ what one long answer says; the interval knows, since its unit is the case.
 
 The interval is the linearised one of a ratio of two means: with R = Σ a / Σ b over cases, case *i*
 contributes (a_i − R·b_i) / mean(b) to the estimate, and Student's interval of the mean of these
-contributions (of their differences, for two arms on the same cases) is that of R. Source: Cochran,
+contributions (of their differences, for two arms on the same cases) is that of R; where a gate
+decides, it is no narrower than the cluster bootstrap's. Source: Cochran,
 *Sampling Techniques*, 3rd ed., 6.3; Deng, Knoblich, Lu, *Applying the Delta Method in Metric
 Analytics*, KDD 2018, arXiv 1803.06336. Where hardly any case differs it would be empty, or nearly
 so; hence it is never narrower than the score interval of as many equally large cases none of which
@@ -20,11 +21,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from exitdrill.measures.base import Array, Pair, Row
+from exitdrill.measures.base import Array, Pair, Row, case_means
+from exitdrill.measures.intervals import Labels, mean_between, widened
 from exitdrill.measures.shares import NOTHING
-from exitdrill.stats import Interval, mean_interval, proportion_interval
+from exitdrill.stats import (
+    Interval,
+    TooFewSamples,
+    bootstrap_interval,
+    cluster_sums,
+    proportion_interval,
+)
+from exitdrill.stats.means import MOST_RESAMPLED
 
 
 def pooled_row(column: str, count: str, things: str) -> Callable[[Pair], Row]:
@@ -38,21 +46,22 @@ def pooled_row(column: str, count: str, things: str) -> Callable[[Pair], Row]:
             (arm.columns[column], _counts(arm.columns[column], arm.columns[count]))
             for arm in (pair.incumbent, pair.candidate)
         ]
-        both = ~np.isnan(arms[0][0]) & ~np.isnan(arms[1][0])
-        ours, theirs = (_Pooled.of(share, counts, both) for share, counts in arms)
+        cases = ~np.any([np.isnan(share).all(axis=1) for share, _ in arms], axis=0)
+        labels = pair.labels(cases)
+        ours, theirs = (_Pooled.of(share[cases], each[cases], labels) for share, each in arms)
         if ours is None or theirs is None:
             return NOTHING
-        estimate = theirs.value - ours.value
-        n = len(ours.parts)
+        n = int(cases.sum())
+        interval, method = _difference(pair, ours, theirs)
         return Row(
             incumbent=ours.value,
             candidate=theirs.value,
-            estimate=estimate,
-            interval=_interval(estimate, theirs.parts - ours.parts, theirs.size, pair.confidence),
+            estimate=theirs.value - ours.value,
+            interval=interval,
             own=theirs.own(pair.confidence),
             n=n,
             noise=_noise(*arms[0]),
-            note=f"pooled over {theirs.counted:,.0f} {things} of {n} cases; linearised interval",
+            note=f"pooled over {theirs.counted:,.0f} {things} of {n} cases; {method}",
         )
 
     return row
@@ -60,44 +69,70 @@ def pooled_row(column: str, count: str, things: str) -> Callable[[Pair], Row]:
 
 @dataclass(frozen=True)
 class _Pooled:
-    """One arm: its ratio, what each case contributes to it, and the cases' effective number."""
+    """One arm: its ratio, and the sums of each case. ``counted`` is over all repeats."""
 
     value: float
-    parts: Array
-    size: float
+    part: Array
+    whole: Array
     counted: float
+    labels: Labels
 
     @classmethod
-    def of(cls, share: Array, counts: Array, both: npt.NDArray[np.bool_]) -> _Pooled | None:
-        cases = both.any(axis=1)
-        whole = np.where(both, counts, 0.0)[cases].sum(axis=1)
-        part = np.where(both, share * counts, 0.0)[cases].sum(axis=1)
+    def of(cls, share: Array, counts: Array, labels: Labels) -> _Pooled | None:
+        whole, part = case_means(counts), case_means(share * counts)
         total = float(whole.sum())
         if total <= 0:
             return None
         value = float(part.sum()) / total
-        parts = (part - value * whole) / whole.mean()
-        return cls(value, parts, total**2 / float((whole**2).sum()), total)
+        return cls(value, part, whole, float(np.nansum(counts)), labels)
+
+    @property
+    def size(self) -> float:
+        """The effective number of equally large cases."""
+        return float(self.whole.sum()) ** 2 / float((self.whole**2).sum())
+
+    @property
+    def parts(self) -> Array:
+        """What each case contributes to the ratio."""
+        contributed: Array = (self.part - self.value * self.whole) / self.whole.mean()
+        return contributed
 
     def own(self, confidence: float) -> Interval:
         """The interval of the ratio itself, no narrower than the exact one of a proportion."""
-        n = max(int(self.size), 1)
+        inner, size = _interval(self.value, self.parts, self, confidence)
+        n = max(int(size), 1)
         low, high = proportion_interval(self.value * n, n, confidence)
-        inner = _interval(self.value, self.parts, self.size, confidence)
         return max(min(low, inner[0]), 0.0), min(max(high, inner[1]), 1.0)
 
 
-def _interval(estimate: float, parts: Array, size: float, confidence: float) -> Interval:
-    from scipy.stats import norm
+def _difference(pair: Pair, ours: _Pooled, theirs: _Pooled) -> tuple[Interval, str]:
+    estimate = theirs.value - ours.value
+    linear, size = _interval(estimate, theirs.parts - ours.parts, theirs, pair.confidence)
+    labels = np.arange(len(ours.part)) if ours.labels is None else ours.labels
+    n = len(np.unique(labels))
+    if pair.bound is None or not 1 < n <= MOST_RESAMPLED:
+        return linear, "linearised interval"
+    sums = [
+        np.stack([cluster_sums(each, labels) for each in (ours_, theirs_)])
+        for ours_, theirs_ in ((ours.part, theirs.part), (ours.whole, theirs.whole))
+    ]
+    drawn = bootstrap_interval(sums[0], sums[1], pair.confidence)
+    low, high = widened(drawn, estimate, size, pair.confidence)
+    said = f"cluster bootstrap (BCa) of {n:,} clusters, no narrower than the linearised interval"
+    return (min(low, linear[0]), max(high, linear[1])), said
 
-    z = float(norm.ppf((1 + confidence) / 2))
-    half = z**2 / (size + z**2)
-    if len(parts) > 1:
-        low, high = mean_interval(parts, confidence)
-        half = max(half, (high - low) / 2)
-    else:
-        half = 1.0  # one case alone says nothing of how cases vary
-    return max(estimate - half, -1.0), min(estimate + half, 1.0)
+
+def _interval(
+    estimate: float, parts: Array, arm: _Pooled, confidence: float
+) -> tuple[Interval, float]:
+    """The linearised interval, and the effective number of cases that it rests on."""
+    try:
+        (low, high), effective = mean_between(parts, arm.labels, confidence)
+    except TooFewSamples:  # one case alone says nothing of how cases vary
+        return (max(estimate - 1, -1.0), min(estimate + 1, 1.0)), 1.0
+    size = arm.size * effective / len(parts)
+    half = (high - low) / 2
+    return widened((estimate - half, estimate + half), estimate, size, confidence), size
 
 
 def _counts(share: Array, counts: Array) -> Array:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from exitdrill.measures.base import Array, Pair, Row, case_means
-from exitdrill.stats import proportion_interval, tango_interval
+from exitdrill.measures.intervals import Shares, difference, own, standard_error
 
 Noise = Callable[[Array], float | None]
 
@@ -15,43 +15,45 @@ NOTHING = Row(note="not measured: no case could be judged on both arms")
 
 
 def share_row(
-    column: str, noise: Noise | None = None, note: str | None = None
+    column: str, noise: Noise | None = None, note: str | None = None, *, graded: bool = False
 ) -> Callable[[Pair], Row]:
-    """A row of a column between 0 and 1 per trial, with Tango's interval; ``note`` says more.
+    """A row of a column between 0 and 1 per trial; ``note`` says more.
 
-    The unit is the case: what its repeats gained and lost is averaged into the discordant counts.
-    An average, or a value between 0 and 1, varies less than the 0 and 1 that Tango counts with,
-    so the interval is conservative there, and never empty where no difference was seen.
+    The unit is the case, or the cluster of cases: what its repeats gained and lost, each with each,
+    is averaged into the discordant counts. An average varies less than the 0 and 1 that Tango
+    counts with, so the interval is conservative there, and never empty where no difference was
+    seen. ``graded`` values may be any between 0 and 1: a gate on them is one on a mean.
     """
 
     def row(pair: Pair) -> Row:
-        left, right = _paired(pair, column)
-        n = len(left)
+        shares = _shares(pair, column)
+        n = shares.n
         if n == 0:
             return NOTHING if note is None else Row(note=f"{NOTHING.note}; {note}")
-        gained = float(np.nansum(np.nanmean(np.clip(right - left, 0, None), axis=1)))
-        lost = float(np.nansum(np.nanmean(np.clip(left - right, 0, None), axis=1)))
-        candidate = float(case_means(right).mean())
-        said = f"Tango's interval; of {n} cases {lost:.4g} lost, {gained:.4g} gained"
+        gained, lost = float(shares.gained.sum()), float(shares.lost.sum())
+        interval, method = difference(pair, shares, graded=graded)
+        said = f"{method}; of {n} cases {lost:.4g} lost, {gained:.4g} gained"
         return Row(
-            incumbent=float(case_means(left).mean()),
-            candidate=candidate,
+            incumbent=float(shares.ours.mean()),
+            candidate=float(shares.theirs.mean()),
             estimate=(gained - lost) / n,
-            interval=tango_interval(gained, lost, n, pair.confidence),
-            own=proportion_interval(candidate * n, n, pair.confidence),
+            interval=interval,
+            own=own(pair, shares.theirs, shares.labels),
             n=n,
             noise=(noise or flips)(pair.incumbent.columns[column]),
             note="; ".join([*([note] if note else []), said]),
+            error=standard_error(pair, shares),
+            differing=int(np.count_nonzero(shares.theirs != shares.ours)),
         )
 
     return row
 
 
 def flips(column: Array) -> float | None:
-    """The mean difference between the first two repeats of the same case on the same arm."""
+    """The mean difference between repeats of the same case on the same arm, each and the next."""
     if column.shape[1] < 2:
         return None
-    return _mean(np.abs(column[:, 0] - column[:, 1]))
+    return _mean(np.abs(column - np.roll(column, 1, axis=1)))
 
 
 def disagreement(column: Array) -> float | None:
@@ -63,12 +65,17 @@ def _mean(values: Array) -> float | None:
     return None if np.isnan(values).all() else float(np.nanmean(values))
 
 
-def _paired(pair: Pair, column: str) -> tuple[Array, Array]:
-    """Both arms' values where both were measured, for the cases that have any such repeat."""
+def _shares(pair: Pair, column: str) -> Shares:
+    """Both arms' values, for the cases that were measured on both."""
     left, right = pair.incumbent.columns[column], pair.candidate.columns[column]
-    both = ~np.isnan(left) & ~np.isnan(right)
-    cases = both.any(axis=1)
-    return (
-        np.where(both, left, np.nan)[cases],
-        np.where(both, right, np.nan)[cases],
+    cases = ~np.any([np.isnan(each).all(axis=1) for each in (left, right)], axis=0)
+    left, right = left[cases], right[cases]
+    gaps = right[:, np.newaxis, :] - left[:, :, np.newaxis]
+    known = np.maximum((~np.isnan(gaps)).sum(axis=(1, 2)), 1)
+    return Shares(
+        ours=case_means(left),
+        theirs=case_means(right),
+        gained=np.nansum(np.clip(gaps, 0, None), axis=(1, 2)) / known,
+        lost=np.nansum(np.clip(-gaps, 0, None), axis=(1, 2)) / known,
+        labels=pair.labels(cases),
     )

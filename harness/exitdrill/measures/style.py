@@ -6,15 +6,26 @@ An error is no answer: it has none of these, and is counted elsewhere.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from statistics import NormalDist
 
 import numpy as np
 
 from exitdrill.backend import Event, Opaque, Reply
 from exitdrill.measures.answers import Answer, Json, strings_of
-from exitdrill.measures.base import NAN, Column, Measure, Pair, Row, TrialView, case_means
+from exitdrill.measures.base import (
+    NAN,
+    Array,
+    Column,
+    Measure,
+    Pair,
+    Row,
+    TrialView,
+    case_means,
+)
+from exitdrill.measures.intervals import Labels, mean_between
 from exitdrill.measures.refusal import refused
 from exitdrill.measures.shares import NOTHING, flips, share_row
-from exitdrill.stats import mean_interval
+from exitdrill.stats import Interval, TooFewSamples
 
 
 def is_empty(reply: Reply) -> bool:
@@ -73,17 +84,31 @@ def length_row(pair: Pair) -> Row:
     n = int(both.sum())
     if n == 0:
         return NOTHING
-    left, right = left[both], right[both]
+    left, right, labels = left[both], right[both], pair.labels(both)
+    typical = float(np.mean([left.mean(), right.mean()]))
     return Row(
         incumbent=float(left.mean()),
         candidate=float(right.mean()),
         estimate=float((right - left).mean()),
-        interval=mean_interval(right - left, pair.confidence) if n > 1 else None,
-        own=mean_interval(right, pair.confidence) if n > 1 else None,
+        interval=_student(right - left, typical, pair, labels),
+        own=_student(right, typical, pair, labels),
         n=n,
         noise=flips(pair.incumbent.columns["length"]),
         note="mean over cases, Student's interval",
     )
+
+
+def _student(values: Array, typical: float, pair: Pair, labels: Labels) -> Interval | None:
+    """Student's interval; no narrower than if z² / (n + z²) of the cases differed by all of a
+    ``typical`` answer: where hardly any differs, it would be empty."""
+    try:
+        (low, high), effective = mean_between(values, labels, pair.confidence)
+    except TooFewSamples:
+        return None
+    z = NormalDist().inv_cdf((1 + pair.confidence) / 2)
+    half = max((high - low) / 2, typical * z**2 / (effective + z**2))
+    mean = float(values.mean())
+    return mean - half, mean + half
 
 
 def _share(name: str, label: str, column: Column, note: str) -> Measure:

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from exitdrill.checkers import CheckerProblem
 from exitdrill.measures.base import NAN, Measure, TrialView
 from exitdrill.measures.shares import share_row
 
 
 def success(view: TrialView) -> float:
-    """1 for a right answer, 0 for a wrong one or an error, NaN where nobody can judge."""
+    """1 for a right answer, 0 for a wrong one or an error, NaN where no checker is named.
+
+    Raises `CheckerProblem` where the checker cannot judge.
+    """
     if view.checker is None:
         return NAN
     if view.failed:
         return 0.0
-    try:
-        return float(view.checker(view.reply, view.case))
-    except CheckerProblem:
-        return NAN
+    return float(view.checker(view.reply, view.case))
 
 
 def answered(view: TrialView) -> float:
     """1 for an answer, 0 for an error."""
     return float(not view.failed)
+
+
+def unsupported(view: TrialView) -> float:
+    """1 where the backend cannot take the request as it is, and nobody allowed to change it."""
+    failure = view.trial.exchange.failure
+    return float(failure is not None and failure.kind in ("rejected", "unsupported"))
 
 
 MEASURES = (
@@ -45,5 +50,15 @@ MEASURES = (
         share_row("answered"),
         answered,
         things="answers without an error",
+    ),
+    Measure(
+        "unsupported",
+        "requests that it cannot take as they are",
+        "share",
+        "drift",
+        "lower",
+        share_row("unsupported", note="an edit that is not allowed, or a feature that is missing"),
+        unsupported,
+        things="requests that it cannot take",
     ),
 )

@@ -78,7 +78,9 @@ MEASURES = tuple(
         "share",
         "drift",
         "higher",
-        share_row(name, disagreement, f"of free texts, the first {longest:,} characters"),
+        share_row(
+            name, disagreement, f"of free texts, the first {longest:,} characters", graded=True
+        ),
         _column(similarity, longest),
         strict=True,
     )

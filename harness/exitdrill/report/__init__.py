@@ -13,9 +13,18 @@ from typing import TextIO
 from exitdrill.errors import StorageFailed, UsageError
 from exitdrill.files import replacing
 from exitdrill.report import html, junit, markdown
-from exitdrill.report.document import SCHEMA_VERSION, Document, load, schema, validate
+from exitdrill.report.document import REPORT, SCHEMA_VERSION, Document, load, schema, validate
 
-__all__ = ["RENDERERS", "SCHEMA_VERSION", "Document", "load", "render", "schema", "validate"]
+__all__ = [
+    "RENDERERS",
+    "REPORT",
+    "SCHEMA_VERSION",
+    "Document",
+    "load",
+    "render",
+    "schema",
+    "validate",
+]
 
 RENDERERS: Mapping[str, Callable[[Document, TextIO], None]] = {
     "report.html": html.render,
@@ -28,7 +37,8 @@ RENDERERS: Mapping[str, Callable[[Document, TextIO], None]] = {
 def render(folder: Path, *, check: bool = True) -> list[Path]:
     """Write every report of a drill's folder, and say which files they are.
 
-    ``check`` is whether report.json is held against its schema first.
+    ``check`` is whether report.json is held against its schema first, and against the plan that was
+    registered: where it does not fit, every verdict that is shown is inconclusive.
     Raises `UsageError` where report.json or cases.jsonl cannot be used, `StorageFailed` where a
     report cannot be written. No file is replaced before all are rendered, and then whole or not
     at all.

@@ -1,4 +1,7 @@
-"""report.json and cases.jsonl, read and validated: all that a renderer may look at."""
+"""report.json and cases.jsonl, read and validated: all that a renderer may look at.
+
+Held against plan.json, and the journal, where they are there: see `registered`.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from typing import Any
 
 from exitdrill.errors import UsageError
 from exitdrill.report.jsonfile import parse, read
+from exitdrill.report.registered import as_registered
 from exitdrill.report.survey import Survey, Tally, lines, survey_of
 from exitdrill.report.text import clean, shorten, visible
 
@@ -25,12 +29,13 @@ class Document:
     """A drill's results. ``data`` is report.json, valid, with nothing invisible in its strings.
 
     ``survey`` is of cases.jsonl, None where that file is not there (it holds every answer, and may
-    have been kept back).
+    have been kept back). ``warnings`` are sentences that stand beside the verdict.
     """
 
     folder: Path
     data: Mapping[str, Any]
     survey: Survey | None
+    warnings: tuple[str, ...] = ()
 
     @property
     def tallies(self) -> tuple[Tally, ...] | None:
@@ -56,16 +61,20 @@ def schema() -> dict[str, Any]:
 def load(folder: Path, *, check: bool = True) -> Document:
     """The results in a drill's folder.
 
-    ``check`` may be left out for what this process has just written. Raises `UsageError` where
-    they are missing, damaged, or of a newer exitdrill.
+    ``check`` (its schema, and that it is of the plan that was registered) may be left out for what
+    this process has just written. Raises `UsageError` where they are missing, damaged, or of a
+    newer exitdrill.
     """
     path = folder / REPORT
-    data = parse(read(path), path, None)
+    raw = read(path)
+    data = parse(raw, path, None)
+    warnings: tuple[str, ...] = ()
     if check:
         validate(data, path)
+        data, warnings = as_registered(data, raw, folder)
     cases = folder / CASES
     survey = survey_of(cases) if cases.exists() else None
-    return Document(folder, clean(data), survey)
+    return Document(folder, clean(data), survey, tuple(map(visible, warnings)))
 
 
 def validate(data: Any, path: Path | None = None) -> None:

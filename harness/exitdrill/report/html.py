@@ -13,7 +13,7 @@ from typing import Any, TextIO
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from exitdrill.report import changed, described, plots, table, trials, view
+from exitdrill.report import changed, described, fixed, judge, plots, table, trials, view
 from exitdrill.report.document import Document
 from exitdrill.report.plots import changes, classes, latency, margins, noise, volume
 from exitdrill.report.units import NOT_MEASURED, quantity
@@ -58,6 +58,15 @@ def render(document: Document, file: TextIO) -> None:
         "summary": _summary(data),
         "answered_by": described.comparison(data),
         "headline": view.headline(data),
+        "said_first": view.said_first(data),
+        "warnings": view.warnings(data, document.warnings),
+        "reasons": view.reasons(data),
+        "stopped": view.stopped(data),
+        "fixed": fixed.registered(data),
+        "early": fixed.early(data),
+        "stopped_early": fixed.stopped_early(data),
+        "how_judged": view.HOW_JUDGED,
+        "judge_said": judge.sentences(data),
         "tallies": document.tallies,
         "to_state": TO_STATE,
         "findings": noise.WORDS.items(),
@@ -129,7 +138,8 @@ def _candidate(raw: Mapping[str, Any], data: Mapping[str, Any], full: float) -> 
     return {
         "raw": raw,
         "counts": view.gate_counts(raw),
-        "gates": view.gates(raw),
+        "gates": _methods_once(view.gates(raw)),
+        "bullets": _bullets(raw),
         "sections": {key: _section(key, raw, drawn) for key in view.SECTIONS},
         "changes": _changes(raw, incumbent, full),
         "noise": noise.groups(raw["drift"]),
@@ -138,6 +148,26 @@ def _candidate(raw: Mapping[str, Any], data: Mapping[str, Any], full: float) -> 
         "volume": _volume(raw, incumbent["name"]),
         "parts": parts,
     }
+
+
+def _bullets(raw: Mapping[str, Any]) -> list[tuple[str, view.Gate | None]]:
+    """The reasons of a candidate's verdict; a gate's sentence stands in the table of gates, so that
+    here it has its name and status only."""
+    sentences = {f"{gate.name}: {gate.reason}": gate for gate in view.gates(raw)}
+    said = "" if raw["status"] == "complete" else raw["status_reason"] or ""
+    found = view.fresh(raw["verdict"]["reasons"], said)
+    return [(reason, sentences.get(reason)) for reason in found]
+
+
+def _methods_once(gates: Sequence[view.Gate]) -> list[view.Gate]:
+    """The same long method is said once."""
+    before = [None, *(gate.method for gate in gates)][: len(gates)]
+    return [
+        replace(gate, method="as above")
+        if gate.method == method and len(gate.method or "") > ECHO
+        else gate
+        for gate, method in zip(gates, before, strict=True)
+    ]
 
 
 def _changes(

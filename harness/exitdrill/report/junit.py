@@ -9,11 +9,11 @@ case ``answered`` is there, as an error, where an arm answered none of its reque
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 from xml.etree import ElementTree as ET
 
-from exitdrill.report import view
+from exitdrill.report import fixed, view
 from exitdrill.report.document import Document
 
 FAILED = {"fail", "not_ready"}
@@ -25,7 +25,7 @@ def render(document: Document, file: TextIO) -> None:
     data = document.data
     root = ET.Element("testsuites", name=f"exitdrill {data['drill']['scenario']}")
     for candidate in data["candidates"]:
-        root.append(_suite(candidate, data))
+        root.append(_suite(candidate, data, document.warnings))
     for outcome in ("tests", "failures", "errors"):
         root.set(outcome, str(sum(int(suite.get(outcome, 0)) for suite in root)))
     ET.indent(root)
@@ -33,13 +33,16 @@ def render(document: Document, file: TextIO) -> None:
     file.write(f"{ET.tostring(root, encoding='unicode')}\n")
 
 
-def _suite(candidate: Mapping[str, Any], data: Mapping[str, Any]) -> ET.Element:
+def _suite(
+    candidate: Mapping[str, Any], data: Mapping[str, Any], found: Sequence[str]
+) -> ET.Element:
     suite = ET.Element(
         "testsuite", name=candidate["name"], timestamp=_seconds(data["drill"]["started"])
     )
     _properties(suite, candidate, data)
     cases = [_gate_case(gate, candidate["name"]) for gate in view.gates(candidate)]
-    cases += [*_silent_cases(candidate, data["incumbent"]), _verdict_case(candidate)]
+    cases += [*_silent_cases(candidate, data["incumbent"])]
+    cases.append(_verdict_case(candidate, data, view.warnings(data, found)))
     suite.extend(cases)
     suite.set("tests", str(len(cases)))
     suite.set("failures", str(sum(case.find("failure") is not None for case in cases)))
@@ -62,6 +65,7 @@ def _properties(suite: ET.Element, candidate: Mapping[str, Any], data: Mapping[s
         "candidate.verdict": candidate["verdict"]["status"],
         **_answered("incumbent", data["incumbent"]),
         **_answered("candidate", candidate),
+        **_more(data),
     }
     properties = ET.SubElement(suite, "properties")
     for name, value in known.items():
@@ -74,7 +78,16 @@ def _gate_case(gate: view.Gate, candidate: str) -> ET.Element:
         f"measure {gate.measure}{unit}: estimate {gate.estimate}, "
         f"interval {gate.interval}, margin {gate.margin}, n {gate.n}"
     )
-    return _case(gate.name, candidate, gate.status, gate.reason, figures)
+    if gate.method:
+        figures += f"; method: {gate.method}"
+    message = gate.reason if gate.cause is None else f"{gate.words}; {gate.reason}"
+    return _case(gate.name, candidate, gate.status, message, figures)
+
+
+def _more(data: Mapping[str, Any]) -> dict[str, str]:
+    """What an older report does not say."""
+    known = {"incumbent.first": view.said_first(data), "drill.sequential": fixed.early(data)}
+    return {name: value for name, value in known.items() if value}
 
 
 def _answered(end: str, arm: Mapping[str, Any]) -> dict[str, str]:
@@ -89,10 +102,16 @@ def _silent_cases(candidate: Mapping[str, Any], incumbent: Mapping[str, Any]) ->
     return [_case("answered", candidate["name"], "open", message, "")] if silent else []
 
 
-def _verdict_case(candidate: Mapping[str, Any]) -> ET.Element:
-    verdict = candidate["verdict"]
-    reasons = [reason for reason in (candidate["status_reason"], *verdict["reasons"]) if reason]
-    summary = f"{view.STATUS[verdict['status']][1]}: {view.gate_counts(candidate)}"
+def _verdict_case(
+    candidate: Mapping[str, Any], data: Mapping[str, Any], warnings: Sequence[str]
+) -> ET.Element:
+    """The verdict, and right after it what has to be read first."""
+    verdict, first = candidate["verdict"], view.said_first(data)
+    word, counts = view.STATUS[verdict["status"]][1], view.gate_causes(candidate)
+    summary = f"{word}. {first} Gates: {counts}" if first else f"{word}: {counts}"
+    said = [*(f"Warning: {each}" for each in warnings), candidate["status_reason"]]
+    said += view.without_edits(data, verdict["reasons"])
+    reasons = [reason for reason in said if reason]
     return _case("verdict", candidate["name"], verdict["status"], summary, "\n".join(reasons))
 
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
-from exitdrill.report import changed, view
+from exitdrill.report import changed, fixed, judge, view
 from exitdrill.report.document import Document
 from exitdrill.report.text import shorten
 
@@ -56,62 +56,96 @@ def item(value: str) -> str:
 
 def render(document: Document, file: TextIO) -> None:
     """Write the whole comment."""
-    file.write(_cap("\n".join(_lines(document.data)) + "\n"))
+    file.write(_cap("\n".join(_lines(document.data, document.warnings)) + "\n"))
 
 
-def _lines(data: Mapping[str, Any]) -> Iterator[str]:
-    yield from _verdict(data)
+def _lines(data: Mapping[str, Any], warnings: Sequence[str]) -> Iterator[str]:
+    yield from _verdict(data, view.warnings(data, warnings))
     yield from _overview(data)
+    yield from _fixed(data)
     for candidate in data["candidates"]:
         yield from _candidate(candidate, data)
+    yield from _judge(data)
     yield "## Not tested"
     yield ""
     yield from _sentences(data["not_tested"], "Nothing was named.")
     yield from _footer(data)
 
 
-def _verdict(data: Mapping[str, Any]) -> Iterator[str]:
-    drill, workload, reasons = data["drill"], data["workload"], data["verdict"]["reasons"]
+def _judge(data: Mapping[str, Any]) -> Iterator[str]:
+    said = judge.sentences(data)
+    if said is None:
+        return
+    yield "## The judge"
+    yield ""
+    yield from _sentences(said, "")
+
+
+def _fixed(data: Mapping[str, Any]) -> Iterator[str]:
+    """What was registered, for who unfolds it."""
+    found = fixed.registered(data) or []
+    lines = [item(f"{word}: {sentence}") for word, sentence in found]
+    yield from _folded("Registered before the first call", [*lines, ""] if lines else [])
+
+
+def _verdict(data: Mapping[str, Any], warnings: Sequence[str]) -> Iterator[str]:
     yield f"# {view.status(data['verdict']['status'])}"
     yield ""
     yield f"**{text(view.headline(data))}**"
     yield ""
-    if not drill["completed"]:
-        yield f"**The drill was not completed.** {text(_stopped(drill))}"
-        yield ""
-    yield from _reasons(reasons, _stopped(drill))
+    yield from _beside(data, warnings)
+    reasons = view.reasons(data)
+    if reasons or not data["verdict"]["reasons"]:
+        yield from _sentences(reasons, "No reason was recorded.")
     judged = data["verdict"].get("judged", [])
     if judged:
         yield "What was judged:"
         yield ""
         yield from _sentences(judged, "")
-    asked = f"{view.count(workload['asked'])} of {view.count(workload['cases'])} cases asked"
-    if not drill["spend"]["calls"]:
-        asked = "0 calls were made"
-    yield f"Exit drill of {text(drill['scenario'])}, {text(drill['started'])}; {asked}."
+    drill = data["drill"]
+    yield f"Exit drill of {text(drill['scenario'])}, {text(drill['started'])}{_asked(data)}."
     yield ""
+    early = fixed.early(data)
+    if early:
+        yield text(early)
+        yield ""
 
 
-def _stopped(drill: Mapping[str, Any]) -> str:
-    """Why a drill was not completed; nothing where it was."""
-    if drill["completed"]:
+def _beside(data: Mapping[str, Any], warnings: Sequence[str]) -> Iterator[str]:
+    """What has to be read before the reasons."""
+    first, stopped = view.said_first(data), view.stopped(data)
+    if first:
+        yield text(first)
+        yield ""
+    for each in warnings:
+        yield f"**Warning:** {text(each)}"
+        yield ""
+    if stopped:
+        yield f"**The drill was not completed.** {text(stopped)}"
+        yield ""
+
+
+def _asked(data: Mapping[str, Any]) -> str:
+    workload = data["workload"]
+    if not data["drill"]["spend"]["calls"]:
+        return "; 0 calls were made"
+    if fixed.stopped_early(data):
         return ""
-    reason: str = drill["stopped"] or "No reason was recorded."
-    return reason
+    return f"; {view.count(workload['asked'])} of {view.count(workload['cases'])} cases asked"
 
 
 def _reasons(reasons: Sequence[str], said: str) -> Iterator[str]:
     """The reasons that were not said before."""
     if not reasons:
         yield from _sentences((), "No reason was recorded.")
-    fresh = [reason for reason in dict.fromkeys(reasons) if reason not in said]
+    fresh = view.fresh(reasons, said)
     if fresh:
         yield from _sentences(fresh, "")
 
 
 def _overview(data: Mapping[str, Any]) -> Iterator[str]:
     rows = [
-        (text(each["name"]), view.status(each["verdict"]["status"]), view.gate_counts(each))
+        (text(each["name"]), view.status(each["verdict"]["status"]), view.gate_causes(each))
         for each in data["candidates"]
     ]
     yield from _table(("candidate", "verdict", "gates"), rows)
@@ -120,7 +154,7 @@ def _overview(data: Mapping[str, Any]) -> Iterator[str]:
 def _candidate(candidate: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[str]:
     yield f"## {text(candidate['name'])}: {view.status(candidate['verdict']['status'])}"
     yield ""
-    said = "\n".join([_stopped(data["drill"]), *data["verdict"]["reasons"]])
+    said = "\n".join([view.stopped(data), *data["verdict"]["reasons"]])
     if candidate["status"] != "complete":
         reason = candidate["status_reason"] or "no reason was recorded"
         why = "see above" if reason in said else text(reason)
@@ -135,14 +169,15 @@ def _candidate(candidate: Mapping[str, Any], data: Mapping[str, Any]) -> Iterato
     refused = [edit for edit in candidate["edits"] if not edit["allowed"]]
     accepted = [edit for edit in candidate["edits"] if edit["allowed"]]
     yield from _edits(refused)
-    yield from _folded("What was measured", [*_measured(candidate), *_edits(accepted)])
+    measured = [*_measured(candidate), *_methods(candidate), *_edits(accepted)]
+    yield from _folded("What was measured", measured)
 
 
 def _gates(candidate: Mapping[str, Any]) -> Iterator[str]:
     rows = [
         (
             f"{text(gate.name)}{f' ({text(gate.unit)})' if gate.unit else ''}",
-            view.status(gate.status),
+            gate.said,
             gate.estimate,
             gate.interval,
             gate.margin,
@@ -154,6 +189,19 @@ def _gates(candidate: Mapping[str, Any]) -> Iterator[str]:
     if rows:
         head = ("gate", "status", "estimate", "interval", "margin", "n", "reason")
         yield from _table(head, rows)
+
+
+def _methods(candidate: Mapping[str, Any]) -> Iterator[str]:
+    """How the figures of the gates were made."""
+    made: dict[str, list[str]] = {}
+    for gate in view.gates(candidate):
+        if gate.method:
+            made.setdefault(gate.method, []).append(gate.name)
+    if made:
+        yield "How the figures of the gates were made:"
+        yield ""
+        lines = [f"{', '.join(names)}: {method}" for method, names in made.items()]
+        yield from _sentences(lines, "")
 
 
 def _changes(candidate: Mapping[str, Any], incumbent: Mapping[str, Any]) -> Iterator[str]:
@@ -242,6 +290,8 @@ def _footer(data: Mapping[str, Any]) -> Iterator[str]:
         f"{text(drill['exitdrill_version'])}; {view.count(spend['calls'])} calls, "
         f"tokens: {view.count(spend['tokens'])}, money: {text(view.money(spend['money']))}."
     )
+    yield ""
+    yield view.HOW_JUDGED
     yield ""
     yield view.WHAT_N_COUNTS
     yield ""

@@ -30,6 +30,28 @@ STATUS = {
     "fail": ("✗", "fail"),
     "open": ("?", "open"),
 }
+CAUSES = {
+    "raised": "a checker or measure raised an error",
+    "broken_off": "an arm broke off",
+    "no_answers": "the incumbent gave no answer",
+    "replayed": "answers came from a cache",
+    "half_measured": "measured on one side only",
+    "fails_itself": "the incumbent fails against itself",
+    "too_blunt": "the instrument is too blunt",
+    "too_few": "too few cases",
+    "not_measured": "not measured",
+    "own_delay": "the drill's own delay could decide",
+    "vacuous": "anything would pass",
+    "undecided": "the interval holds the margin",
+}
+"""Why a gate is open, in a few words: each cause has a status of its own."""
+HOW_JUDGED = (
+    "A gate passes where the whole of its interval lies on the good side of the margin, fails "
+    "where the whole of it lies on the bad side, and is open in between; what was not measured is "
+    "open, never a pass."
+)
+EDITED = "edited after the plan was registered: "
+"""How the reason begins that says so; it stands among the warnings."""
 ARM_STATUS = {
     "complete": "every planned request was asked",
     "broken_off": "broken off",
@@ -111,6 +133,19 @@ class Gate:
     n: str
     reason: str
     row: Row | None
+    cause: str | None = None
+    method: str | None = None
+
+    @property
+    def words(self) -> str:
+        """``pass``; of an open gate also why: ``open: too few cases``."""
+        word = STATUS[self.status][1]
+        return word if self.cause is None else f"{word}: {self.cause}"
+
+    @property
+    def said(self) -> str:
+        """The status with its sign, and the cause: ``? open: too few cases``."""
+        return f"{STATUS[self.status][0]} {self.words}"
 
     @property
     def detail(self) -> str:
@@ -134,7 +169,26 @@ def gate(raw: Mapping[str, Any], candidate: Mapping[str, Any]) -> Gate:
         n=count(raw["n"]) if raw["n"] or is_comparison(raw) else DOES_NOT_APPLY,
         reason=raw["reason"],
         row=None if judged is None else row(judged),
+        cause=_cause(raw),
+        method=_method(raw),
     )
+
+
+def _cause(raw: Mapping[str, Any]) -> str | None:
+    """Why a gate is open; None where it is not, or an older report does not say."""
+    cause = raw.get("cause")
+    return CAUSES[cause] if cause is not None and raw["status"] == "open" else None
+
+
+def _method(raw: Mapping[str, Any]) -> str | None:
+    """How a gate's figures were made, unless the reason says that already."""
+    method = raw.get("method")
+    if not method or method in raw["reason"]:
+        return None
+    clusters = raw.get("clusters")
+    if clusters is None or "cluster" in method:
+        return str(method)
+    return f"{method}; {clusters:,} clusters"
 
 
 def is_comparison(raw: Mapping[str, Any]) -> bool:
@@ -200,6 +254,50 @@ def gate_counts(candidate: Mapping[str, Any]) -> str:
     found = [each["status"] for each in candidate["gates"]]
     parts = [f"{found.count(name)} {name}" for name in ("fail", "open", "pass") if name in found]
     return ", ".join(parts) or "no gate was judged"
+
+
+def gate_causes(candidate: Mapping[str, Any]) -> str:
+    """The counts, with why gates are open: ``2 open (too few cases, an arm broke off), 1 pass``."""
+    causes = [_cause(raw) for raw in candidate["gates"]]
+    said = ", ".join(dict.fromkeys(cause for cause in causes if cause))
+    counted = gate_counts(candidate)
+    return counted.replace(" open", f" open ({said})") if said else counted
+
+
+def stopped(data: Mapping[str, Any]) -> str:
+    """Why a drill was not completed; nothing where it was."""
+    drill = data["drill"]
+    if drill["completed"]:
+        return ""
+    return drill["stopped"] or "No reason was recorded."
+
+
+def warnings(data: Mapping[str, Any], found: Sequence[str] = ()) -> list[str]:
+    """What stands beside the verdict: what was edited, and what else was ``found``."""
+    edited = data["drill"].get("edited") or []
+    note = f"{EDITED.capitalize()}{', '.join(edited)}. Judged are the registered gates."
+    return [*([note] if edited else []), *found]
+
+
+def said_first(data: Mapping[str, Any]) -> str | None:
+    """What has to be read right after the headline: that the incumbent itself is not right."""
+    return data["incumbent"].get("first") or None
+
+
+def reasons(data: Mapping[str, Any]) -> list[str]:
+    """The verdict's reasons, without what stands beside them: why it stopped, what was edited."""
+    return without_edits(data, fresh(data["verdict"]["reasons"], stopped(data)))
+
+
+def without_edits(data: Mapping[str, Any], found: Sequence[str]) -> list[str]:
+    """Reasons without the one that the plan was edited, where a warning says so."""
+    edited = bool(data["drill"].get("edited"))
+    return [reason for reason in found if not (edited and reason.startswith(EDITED))]
+
+
+def fresh(sentences: Sequence[str], said: str) -> list[str]:
+    """Each sentence once, but for those that were said."""
+    return [each for each in dict.fromkeys(sentences) if each not in said]
 
 
 def money(amount: Mapping[str, Any] | None) -> str:

@@ -159,7 +159,7 @@ def _strip(judged: _Judged, scale: Scale) -> Drawing | None:
     gate = judged.gate
     text = (
         f"{judged.name}, {gate.name}: {gate.estimate}, interval {gate.interval}, "
-        f"{gate.margin} to pass; {view.status(gate.status)}"
+        f"{gate.margin} to pass; {gate.said}"
     )
     shapes = merged((_zone(judged, scale), _interval(judged, scale), _estimate(judged, scale)))
     return Drawing(shapes, ROW, text)

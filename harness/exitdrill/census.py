@@ -1,0 +1,133 @@
+"""What a workload is made of, found in one pass: before the plan, since the plan rests on it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+from array import array
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from exitdrill.backend import Backend, Request
+from exitdrill.budget import worst_case
+from exitdrill.drillable import Drillable
+from exitdrill.records import Spend
+from exitdrill.workload import Case, cluster_of
+
+SAMPLING = ("temperature", "top_p", "top_k", "min_p", "seed", "n")
+"""What a request may say about how its answer is drawn."""
+LONGEST_SETTING = 300
+"""Characters of a case's settings; what is longer is no number."""
+MOST_SETTINGS = 20
+"""Different settings that a plan lists; the rest is counted."""
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """Which cases belong together: by what, how many clusters, the cases of the largest one."""
+
+    by: str
+    count: int
+    largest: int
+
+
+@dataclass(frozen=True)
+class Census:
+    """The cases that are asked.
+
+    ``samples`` says of each arm whether it draws its answers at random, ``once`` what one call of
+    every case can use up at most, ``warm`` the same of those that warm up. ``labels`` are the
+    clusters in the order of the cases.
+    """
+
+    asked: int
+    unjudged: int
+    settings: Sequence[Mapping[str, Any]]
+    samples: Mapping[str, bool]
+    once: Mapping[str, Spend]
+    warm: Mapping[str, Spend]
+    clusters: Clusters
+    labels: array[int]
+
+
+def samples(backend: Backend, request: Request) -> bool:
+    """Whether a backend draws its answer to a request at random.
+
+    A backend may say by an attribute ``samples`` what it does with a request that names no
+    temperature; the usual default of an API is to draw.
+    """
+    if request.operation == "embedding":
+        return False
+    temperature = request.body.get("temperature")
+    if temperature is None:
+        return bool(getattr(backend, "samples", True))
+    return isinstance(temperature, int | float) and temperature > 0
+
+
+def take_census(drillable: Drillable, limit: int | None = None) -> Census:
+    """Go through the cases, or the first ``limit`` of them."""
+    scenario = drillable.scenario
+    asked = min(drillable.workload.size, limit or drillable.workload.size)
+    by = scenario.clusters or _usual_clusters(drillable, asked)
+    unjudged, settings = 0, Counter[str]()
+    drawn = dict.fromkeys(scenario.arms, False)
+    once, warm = ({arm: Spend(0, 0, 0.0) for arm in scenario.arms} for _ in range(2))
+    known: dict[str, int] = {}
+    labels = array("q")
+    for number, case in enumerate(itertools.islice(drillable.workload, asked)):
+        unjudged += case.checker is None
+        settings[_setting(case)] += 1
+        name = cluster_of(case, by)
+        labels.append(number if name is None else known.setdefault(name, number))
+        for arm in scenario.arms:
+            drawn[arm] = drawn[arm] or samples(drillable.backends[arm], case.request)
+            most = worst_case(case.request, scenario.backends[arm].price)
+            once[arm] = _sum(once[arm], most)
+            if number < scenario.replay.warmup:
+                warm[arm] = _sum(warm[arm], most)
+    sizes = Counter(labels)
+    clusters = Clusters(by, len(sizes), max(sizes.values()))
+    return Census(asked, unjudged, _listed(settings), drawn, once, warm, clusters, labels)
+
+
+def shuffled(labels: Sequence[int], seed: int) -> array[int]:
+    """For each case its place in a random order in which clusters stay together.
+
+    So whoever looks early has seen a fair share of the workload, however its file is sorted.
+    """
+    chance = random.Random(f"order:{seed}")  # noqa: S311  # no secret
+    names = list(dict.fromkeys(labels))
+    chance.shuffle(names)
+    rank = {name: number for number, name in enumerate(names)}
+    order = sorted(range(len(labels)), key=lambda case: (rank[labels[case]], case))
+    places = array("q", bytes(8 * len(labels)))
+    for place, case in enumerate(order):
+        places[case] = place
+    return places
+
+
+def _usual_clusters(drillable: Drillable, asked: int) -> str:
+    """By session where there are any; else the same request asked again is one cluster."""
+    cases = itertools.islice(drillable.workload, asked)
+    return "session" if any(case.session is not None for case in cases) else "request"
+
+
+def _setting(case: Case) -> str:
+    body = case.request.body
+    said = {key: body[key] for key in SAMPLING if key in body}
+    text = json.dumps(said, sort_keys=True)
+    return text if len(text) <= LONGEST_SETTING else json.dumps(dict.fromkeys(said, "…"))
+
+
+def _listed(settings: Counter[str]) -> list[dict[str, Any]]:
+    common = settings.most_common(MOST_SETTINGS)
+    rows = [{"settings": json.loads(text), "cases": count} for text, count in common]
+    rest = settings.total() - sum(count for _, count in common)
+    return rows + ([{"settings": None, "cases": rest}] if rest else [])
+
+
+def _sum(left: Spend, right: Spend) -> Spend:
+    return Spend(left.calls + 1, left.tokens + right.tokens, left.money + right.money)

@@ -1,0 +1,1 @@
+"""An optional judge: a backend that compares free texts, in both orders, after the replay."""
