@@ -33,8 +33,8 @@ from exitdrill.errors import ERROR_KINDS, ErrorKind
 from exitdrill.plan import Pass, Plan, make_plan
 from exitdrill.replay import OF_THE_CASE
 from exitdrill.scenario import BackendSpec, BudgetSpec
-from exitdrill.workload import CaseList
-from exitdrill_adapters.scripted import Answer, Error, last_user_text
+from exitdrill.workload import Case, CaseList
+from exitdrill_adapters.scripted import Answer, Error, last_user_text, scripted
 
 ARMS = ("old", "new", "other")
 
@@ -399,3 +399,31 @@ def test_requests_are_not_changed_on_the_way(tmp_path: Path) -> None:
     log = Log()
     drill(tmp_path, 3, old=log.adapter(say), new=log.adapter())
     assert all(each in [request(n) for n in range(3)] for each in seen)
+
+
+def test_a_session_is_replayed_with_its_recorded_context(tmp_path: Path) -> None:
+    """Each turn as it was recorded, whatever a backend answered to the turn before."""
+    first = [{"role": "user", "content": "q0"}]
+    second = [
+        *first,
+        {"role": "assistant", "content": "recorded"},
+        {"role": "user", "content": "q1"},
+    ]
+    turns = [
+        Case(f"c{n}", Request("chat", {"messages": said}), session="s", turn=n)
+        for n, said in enumerate((first, second))
+    ]
+    heard: dict[str, list[Any]] = {"old": [], "new": []}
+
+    def hearing(name: str) -> Any:
+        def answer(request: Request) -> str:
+            heard[name].append(request.body["messages"])
+            return f"{name} says something else"
+
+        return scripted(answer)
+
+    made = scenario(CaseList(turns), old=hearing("old"), new=hearing("new"))
+    result = run(made, out=tmp_path / "drill")
+    assert result.report["registered"]["clusters"] == {"by": "session", "count": 1, "largest": 2}
+    for name, messages in heard.items():
+        assert sorted(messages, key=len) == [first, first, second, second], name

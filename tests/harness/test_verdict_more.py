@@ -14,7 +14,7 @@ from tests.harness.facts_of import NAN, pair, successes
 from tests.harness.test_verdict import PRICE, gate, judged, late, noisy, passes, waits
 
 from exitdrill.measures.base import Pair
-from exitdrill.settling import MOST, More
+from exitdrill.verdict.settling import MOST, More
 from exitdrill.stats import fewest_samples
 from exitdrill.verdict import Gate, judge
 
