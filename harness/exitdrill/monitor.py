@@ -6,13 +6,27 @@ that is resumed looks again, and sees the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from exitdrill.checkers import Checker
 from exitdrill.journal import Journal
+from exitdrill.measures import BY_NAME
 from exitdrill.measures.facts import Facts
 from exitdrill.verdict import judge
+
+ALWAYS = {"answered", "money"}
+"""Columns that are read whatever the gates are."""
+SPARSE = 0.05
+"""Of many cases it is not worth while to look at all again after every few more."""
+
+
+def looks(asked: int, block: int) -> Iterator[int]:
+    """After how many cases is looked: after each block, later on after a twentieth more."""
+    last = block
+    while last < asked:
+        yield last
+        last += max(block, int(last * SPARSE) // block * block)
 
 
 class Monitor:
@@ -23,8 +37,10 @@ class Monitor:
     ) -> None:
         self._journal = journal
         self._plan = plan
-        self._facts = Facts(journal, plan, checkers)
+        judged = {name for gate in plan["gates"] for name in BY_NAME[gate["measure"]].columns}
+        self._facts = Facts(journal, plan, checkers, only=judged | ALWAYS)
         self._seen = 0
+        self._looks = frozenset(looks(journal.size, plan["replay"]["block"]))
         self.stops: dict[str, int] = journal.input("stops", {})
 
     def look(self, last: int) -> Mapping[str, int]:
@@ -33,11 +49,11 @@ class Monitor:
         A candidate is decided once all of its gates are. What is not asked any more for another
         reason (its arm broke off) stays undecided.
         """
+        if last not in self._looks:  # after the last block there is nothing left to be saved
+            return self.stops
         for _ in self._facts.measure(self._seen, last):
             pass
         self._seen = last
-        if last == self._journal.size:
-            return self.stops  # there is nothing left to be saved
         asked = self._facts.whole_clusters(last)
         fresh = {name: asked for name in self._undecided() if asked and self._decided(name, asked)}
         if fresh:

@@ -25,6 +25,7 @@ from exitdrill.exchange import allowed
 from exitdrill.files import replacing
 from exitdrill.journal import Journal
 from exitdrill.measures import BY_NAME
+from exitdrill.measures.balance import Balance
 from exitdrill.measures.base import ArmFacts, Array, Pair, Row, finite
 from exitdrill.measures.distributions import distributions
 from exitdrill.measures.equality import LABEL, NAME, Texts
@@ -69,6 +70,7 @@ def write_results(
     plan = journal.input("plan")
     facts = Facts(journal, plan, checkers, embedder)
     texts = Texts(plan["incumbent"], plan["replay"]["repeats"])
+    balance = Balance(plan["incumbent"], plan["replay"]["repeats"])
     selection = Selection(plan["incumbent"])
     tally = Tally(plan["incumbent"], plan["replay"]["repeats"])
     edits: dict[str, Counter[tuple[str, str, str]]] = {arm: Counter() for arm in facts.columns}
@@ -81,10 +83,12 @@ def write_results(
                 edits[each.view.trial.arm].update(_edit_keys(each.view.trial.exchange))
             selection.see(case, trials, changes)
             texts.see(trials)
+            balance.see(trials)
     report = _report(journal, plan, facts, edits, tally)
     for candidate in report["candidates"]:
         equal = texts.row(candidate["name"])
         candidate["drift"].append({"name": NAME, "label": LABEL, "unit": ""} | _row(equal))
+        candidate.update(balance.report(candidate["name"]))
     report["selection"] = selection.rows(tally.count)
     report["not_tested"] += _not_known(
         facts, plan["clusters"], journal.size, journal.distinct_requests()

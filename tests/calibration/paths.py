@@ -22,6 +22,7 @@ import exitdrill
 from exitdrill.delay import Delays
 from exitdrill.drillable import check
 from exitdrill.measures.base import ArmFacts, Looks, Pair
+from exitdrill.monitor import looks
 from exitdrill.plan import Plan, make_plan, places
 from exitdrill.verdict import Gate, judge, overall, rates, unanswered, verdict_of
 from exitdrill_adapters.scripted import scripted
@@ -112,7 +113,7 @@ class Short:
 
     def _stops(self, draws: Mapping[str, Array]) -> dict[str, int]:
         stops: dict[str, int] = {}
-        for last in range(BLOCK, self.world.cases, BLOCK):
+        for last in looks(self.world.cases, BLOCK):
             whole_clusters = last - last % self.world.cluster
             for name in self.world.names:
                 if name in stops or not whole_clusters:

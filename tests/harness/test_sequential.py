@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from exitdrill.backend import Request
 from exitdrill.drill import JOURNAL, Result, run
 from exitdrill.errors import ScenarioError
 from exitdrill.journal import Journal
+from exitdrill.monitor import looks
 from exitdrill.progress import Silent
 from exitdrill.records import Spend
 from exitdrill.scenario import GateSpec, Scenario
@@ -208,6 +210,15 @@ def test_an_unfinished_drill_of_the_other_mode_has_no_verdict(tmp_path: Path) ->
     result = run(made, out=tmp_path / "d")
     assert (result.verdict, result.completed, result.exit_code) == ("inconclusive", False, 4)
     assert gate_of(result)["cause"] == "broken_off"
+
+
+def test_the_looks_become_rarer_but_stay_at_the_ends_of_blocks() -> None:
+    assert list(looks(160, 32)) == [32, 64, 96, 128]
+    assert list(looks(32, 32)) == []
+    many = list(looks(100_000, 32))
+    assert len(many) < 150
+    assert not [last for last in many if last % 32]
+    assert all(after <= max(before + 32, 1.05 * before) for before, after in pairwise(many))
 
 
 def refused(change: Callable[[Scenario], Scenario]) -> str:

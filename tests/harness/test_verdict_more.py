@@ -14,9 +14,9 @@ from tests.harness.facts_of import NAN, pair, successes
 from tests.harness.test_verdict import PRICE, gate, judged, late, noisy, passes, waits
 
 from exitdrill.measures.base import Pair
-from exitdrill.verdict.settling import MOST, More
 from exitdrill.stats import fewest_samples
 from exitdrill.verdict import Gate, judge
+from exitdrill.verdict.settling import MOST, More
 
 Z95, Z80, Z90 = 1.6448536, 0.8416212, 1.2815516
 ALPHA = 0.05

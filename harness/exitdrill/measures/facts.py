@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,7 +36,8 @@ class Measured:
 
 
 class Facts:
-    """Columns of all arms, filled by going through `measure`."""
+    """Columns of all arms, filled by going through `measure`; with ``only``, no others than these
+    are."""
 
     def __init__(
         self,
@@ -44,6 +45,7 @@ class Facts:
         plan: Mapping[str, Any],
         checkers: Mapping[str, Checker],
         embedder: Embedder | None = None,
+        only: Collection[str] | None = None,
     ) -> None:
         self._journal = journal
         self._plan = plan
@@ -52,7 +54,8 @@ class Facts:
         self._incumbent: str = plan["incumbent"]
         self._repeats: Mapping[str, int] = plan["replay"]["repeats"]
         # Several measures may read one column (p50 and p95): it is computed once.
-        self._columns = dict(BY_NAME.columns)
+        columns = BY_NAME.columns
+        self._columns = {name: columns[name] for name in columns if only is None or name in only}
         known = {embedding.PROBLEM: embedding.NO_MODEL} if embedder is None else {}
         self.problems: dict[str, dict[str, str]] = {arm: {**known} for arm in self._repeats}
         """By arm: the columns that raised (a checker's, or an installed measure's), each with its
@@ -60,7 +63,7 @@ class Facts:
         # What is never measured takes no memory: one NaN stands for the whole column.
         nothing = np.float64(np.nan)
         self.columns: dict[str, dict[str, Array]] = {
-            arm: dict.fromkeys(self._columns, np.broadcast_to(nothing, (journal.size, repeats)))
+            arm: dict.fromkeys(columns, np.broadcast_to(nothing, (journal.size, repeats)))
             for arm, repeats in self._repeats.items()
         }
         self._labels = np.arange(journal.size) if plan["clusters"]["largest"] > 1 else None

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from exitdrill.report import changed, described, fixed, judge, plots, table, trials, view
+from exitdrill.report import balance, changed, described, fixed, judge, plots, table, trials, view
 from exitdrill.report.document import Document
 from exitdrill.report.plots import changes, classes, latency, margins, noise, volume
 from exitdrill.report.units import NOT_MEASURED, quantity
@@ -142,6 +142,7 @@ def _candidate(raw: Mapping[str, Any], data: Mapping[str, Any], full: float) -> 
         "bullets": _bullets(raw),
         "sections": {key: _section(key, raw, drawn) for key in view.SECTIONS},
         "changes": _changes(raw, incumbent, full),
+        "balance": _balance(raw),
         "noise": noise.groups(raw["drift"]),
         "times": latency.times(raw, incumbent["name"]),
         "delays": [text for arm in delays if (text := view.delay(arm))],
@@ -198,6 +199,16 @@ def _changes(
                 ("Form only", "No answer changed in form alone.", form),
             )
         ],
+    }
+
+
+def _balance(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Which classes are answered more, or less, often; the smaller shifts are folded."""
+    found = balance.shifts(raw)
+    return {
+        "first": found[:TOP],
+        "rest": found[TOP:],
+        "left_out": balance.left_out(raw) if found else [],
     }
 
 

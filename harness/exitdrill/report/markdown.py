@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
-from exitdrill.report import changed, fixed, judge, view
+from exitdrill.report import balance, changed, fixed, judge, view
 from exitdrill.report.document import Document
 from exitdrill.report.text import shorten
 
@@ -19,6 +19,8 @@ LONGEST_LINE = 400
 ROWS_PER_SECTION = 3
 EDITS = 10
 CHANGES = 5
+SHIFTS = 5
+SHARES = 3
 LONGEST_EXAMPLE = 80
 SENTENCES = 20
 FOLD, UNFOLD = "<details>", "</details>"
@@ -166,6 +168,7 @@ def _candidate(candidate: Mapping[str, Any], data: Mapping[str, Any]) -> Iterato
     yield from _reasons(candidate["verdict"]["reasons"], "\n".join([said, *gates]))
     yield from _gates(candidate)
     yield from _changes(candidate, data["incumbent"])
+    yield from _balance(candidate)
     refused = [edit for edit in candidate["edits"] if not edit["allowed"]]
     accepted = [edit for edit in candidate["edits"] if edit["allowed"]]
     yield from _edits(refused)
@@ -232,6 +235,28 @@ def _change(change: changed.Change) -> tuple[str, ...]:
         ends = (change.examples[0][end] for end in ("incumbent", "candidate"))
         example = " → ".join(text(view.cut(end, LONGEST_EXAMPLE)) or "(nothing)" for end in ends)
     return f"{form}{text(change.label)}", f"{count}{right}", change.noise, example
+
+
+def _balance(candidate: Mapping[str, Any]) -> Iterator[str]:
+    """Which classes are answered more, or less, often; nothing where none is."""
+    found = balance.shifts(candidate)
+    if not found:
+        return
+    rows = [
+        (text(each.where), "; ".join(map(_share, each.shares[:SHARES])), each.shift, each.noise)
+        for each in found[:SHIFTS]
+    ]
+    head = ("class balance", "share of answers, incumbent → candidate", "shift", "own noise")
+    yield from _table(head, rows)
+    more = len(found) - len(rows) + (candidate.get("balance_left_out") or {}).get("more", 0)
+    if more:
+        yield f"More fields whose balance shifted: {more:,}."
+        yield ""
+
+
+def _share(share: balance.Share) -> str:
+    value = text(view.cut(share.value, LONGEST_EXAMPLE))
+    return f"{value} {share.incumbent} → {share.candidate}"
 
 
 def _folded(title: str, lines: Sequence[str]) -> Iterator[str]:
