@@ -14,8 +14,9 @@ from typing import Any
 from exitdrill.backend import Backend, Request
 from exitdrill.budget import worst_case
 from exitdrill.drillable import Drillable
+from exitdrill.errors import ScenarioError
 from exitdrill.records import Spend
-from exitdrill.workload import Case, cluster_of
+from exitdrill.workload import TAG, Case, clusters_of
 
 SAMPLING = ("temperature", "top_p", "top_k", "min_p", "seed", "n")
 """What a request may say about how its answer is drawn."""
@@ -40,7 +41,7 @@ class Census:
 
     ``samples`` says of each arm whether it draws its answers at random, ``once`` what one call of
     every case can use up at most, ``warm`` the same of those that warm up. ``labels`` are the
-    clusters in the order of the cases.
+    clusters in the order of the cases; ``alone`` are in none, ``several`` in more than one.
     """
 
     asked: int
@@ -51,6 +52,8 @@ class Census:
     warm: Mapping[str, Spend]
     clusters: Clusters
     labels: array[int]
+    alone: int = 0
+    several: int = 0
 
 
 def samples(backend: Backend, request: Request) -> bool:
@@ -68,29 +71,72 @@ def samples(backend: Backend, request: Request) -> bool:
 
 
 def take_census(drillable: Drillable, limit: int | None = None) -> Census:
-    """Go through the cases, or the first ``limit`` of them."""
-    scenario = drillable.scenario
+    """Go through the cases, or the first ``limit`` of them.
+
+    Raises `ScenarioError` where none of them is in a cluster of the kind that the scenario names.
+    """
     asked = min(drillable.workload.size, limit or drillable.workload.size)
-    by = scenario.clusters or _usual_clusters(drillable, asked)
-    unjudged, settings = 0, Counter[str]()
-    drawn = dict.fromkeys(scenario.arms, False)
-    once, warm = ({arm: Spend(0, 0, 0.0) for arm in scenario.arms} for _ in range(2))
-    known: dict[str, int] = {}
-    labels = array("q")
+    by = drillable.scenario.clusters or _usual_clusters(drillable, asked)
+    count = _Count(drillable, by)
     for number, case in enumerate(itertools.islice(drillable.workload, asked)):
-        unjudged += case.checker is None
-        settings[_setting(case)] += 1
-        name = cluster_of(case, by)
-        labels.append(number if name is None else known.setdefault(name, number))
+        count.see(number, case)
+    if drillable.scenario.clusters is not None and count.alone == asked:
+        what = "session" if by == "session" else f"tag that begins with {by.removeprefix(TAG)}:"
+        raise ScenarioError(
+            f"no case has a {what}, so that every one would count as independent; correct it, or "
+            "leave it out",
+            key="clusters",
+        )
+    return count.census(asked)
+
+
+class _Count:
+    """What is counted while the cases pass."""
+
+    def __init__(self, drillable: Drillable, by: str) -> None:
+        scenario = drillable.scenario
+        self._drillable = drillable
+        self._by = by
+        self._unjudged = self.alone = self._several = 0
+        self._settings: Counter[str] = Counter()
+        self._samples = dict.fromkeys(scenario.arms, False)
+        self._once = dict.fromkeys(scenario.arms, Spend())
+        self._warm = dict.fromkeys(scenario.arms, Spend())
+        self._known: dict[str, int] = {}
+        self._labels = array("q")
+
+    def see(self, number: int, case: Case) -> None:
+        """Count a case."""
+        self._unjudged += case.checker is None
+        self._settings[_setting(case)] += 1
+        names = clusters_of(case, self._by)
+        self.alone += not names
+        self._several += len(names) > 1
+        self._labels.append(self._known.setdefault(names[0], number) if names else number)
+        scenario = self._drillable.scenario
         for arm in scenario.arms:
-            drawn[arm] = drawn[arm] or samples(drillable.backends[arm], case.request)
+            if not self._samples[arm]:
+                self._samples[arm] = samples(self._drillable.backends[arm], case.request)
             most = worst_case(case.request, scenario.backends[arm].price)
-            once[arm] = _sum(once[arm], most)
+            self._once[arm] = _sum(self._once[arm], most)
             if number < scenario.replay.warmup:
-                warm[arm] = _sum(warm[arm], most)
-    sizes = Counter(labels)
-    clusters = Clusters(by, len(sizes), max(sizes.values()))
-    return Census(asked, unjudged, _listed(settings), drawn, once, warm, clusters, labels)
+                self._warm[arm] = _sum(self._warm[arm], most)
+
+    def census(self, asked: int) -> Census:
+        """All that was counted."""
+        sizes = Counter(self._labels)
+        return Census(
+            asked,
+            self._unjudged,
+            _listed(self._settings),
+            self._samples,
+            self._once,
+            self._warm,
+            Clusters(self._by, len(sizes), max(sizes.values())),
+            self._labels,
+            self.alone,
+            self._several,
+        )
 
 
 def shuffled(labels: Sequence[int], seed: int) -> array[int]:

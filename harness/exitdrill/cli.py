@@ -98,15 +98,21 @@ def plan(
 
 @cli.command()
 @click.argument("folder", type=FOLDER, metavar="DIR")
-def report(folder: Path) -> None:
+def report(folder: Path) -> int:
     """Write the reports of the drill in DIR again, from report.json and cases.jsonl.
 
-    They say so, and are inconclusive, where report.json is not of the plan that was registered.
+    They say so, and are inconclusive (exit code 3), where report.json is not of the plan that was
+    registered.
     """
     from exitdrill.report import render
+    from exitdrill.report.registered import contradictions
 
     for path in render(folder):
         _say(path)
+    found = contradictions(folder)
+    for each in found:
+        _say(f"not as registered: {_printable(each)}", err=True)
+    return 3 if found else 0
 
 
 @cli.command()

@@ -102,7 +102,7 @@ def run(
     if out is not None and resume is not None:
         raise UsageError("--out begins a drill and --resume continues one: give one of them")
     if resume is not None:
-        return _resume(scenario, Path(resume), candidates, limit, watcher)
+        return _resume(scenario, Path(resume), candidates, limit, sequential, watcher)
     drillable = check(chosen(scenario, candidates))
     secrets = _secrets(drillable.scenario)
     plan = make_plan(drillable, limit, sequential=sequential).without(secrets)
@@ -121,6 +121,7 @@ def _resume(
     folder: Path,
     candidates: Sequence[str],
     limit: int | None,
+    sequential: bool,
     watcher: progress.Watcher,
 ) -> Result:
     """Continue a drill, by default with the candidates and the limit that it had.
@@ -132,8 +133,14 @@ def _resume(
     with _terminable(), _at_work(folder), Journal.reopen(folder / JOURNAL) as journal:
         if not journal.input("begun"):
             raise JournalError(NOT_BEGUN, path=journal.path)
-        recorded = journal.input("plan")
+        recorded = _registered(journal)
         drillable = check(chosen(scenario, candidates or recorded["candidates"]))
+        if sequential and recorded["mode"] != "sequential":
+            raise UsageError(
+                "this drill was begun without --sequential, and goes on as it began: leave the "
+                "option out, or start a new drill",
+                path=folder,
+            )
         asked = limit or recorded["workload"]["asked"]
         secrets = _secrets(scenario)
         now = make_plan(drillable, asked, sequential=recorded["mode"] == "sequential")
@@ -181,6 +188,18 @@ def _load_embedder(drillable: Drillable) -> None:
     """A model that cannot be loaded must show before anything is paid for."""
     if drillable.embedder is not None:
         drillable.embedder.load()
+
+
+def _registered(journal: Journal) -> dict[str, Any]:
+    """The plan in a journal. Raises `JournalError` where it is not the one that was registered."""
+    recorded = journal.input("plan")
+    if isinstance(recorded, dict) and Plan(recorded).sha256 == journal.input("plan_sha256"):
+        return recorded
+    raise JournalError(
+        "the plan in it was edited after it had been registered: its hash is another. Nothing can "
+        "be judged by it; start a new drill",
+        path=journal.path,
+    )
 
 
 def _note_edits(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from exitdrill.backend import Backend, BackendConfig, Timeouts, find_adapter
 from exitdrill.embedder import Embedder
 from exitdrill.environment import looks_secret
 from exitdrill.errors import AdapterError, ScenarioError
+from exitdrill.judge.check import MEASURE as JUDGED
 from exitdrill.judge.check import Labels, check_judge, read_labels
 from exitdrill.measures import BY_NAME, embedding, gate_problem
 from exitdrill.scenario import BudgetSpec, CheckerSpec, Scenario
@@ -40,8 +42,15 @@ def check(scenario: Scenario) -> Drillable:
 
     Raises `ScenarioError`, `WorkloadError` or `AdapterError`; each names its place.
     """
-    try:
+    with located(scenario):
         return _check(scenario)
+
+
+@contextmanager
+def located(scenario: Scenario) -> Iterator[None]:
+    """Say of an error in a scenario where in its file that is."""
+    try:
+        yield
     except (ScenarioError, AdapterError) as error:
         if error.path is None and error.key and scenario.source is not None:
             text, _ = tomlfile.read_toml(scenario.source)
@@ -135,8 +144,12 @@ def _check_gates(scenario: Scenario) -> None:
         problem = gate_problem(gate)
         if gate.measure == embedding.NAME and scenario.embedding is None:
             problem = problem or f"{embedding.NO_MODEL}: give one as [embedding] model"
+        if gate.measure == JUDGED and scenario.judge is None:
+            problem = problem or "nobody judges: give a [judge] with a backend"
         if problem:
-            raise ScenarioError(problem, key=f"gates[{number}].measure")
+            bound = "margin" if gate.limit is None else "limit"
+            place = bound if problem.startswith("is a share") else "measure"
+            raise ScenarioError(problem, key=f"gates[{number}].{place}")
         if titles.index(gate.title) < number:
             raise ScenarioError("two gates have this name", key=f"gates[{number}].name")
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import exitdrill
 from exitdrill.census import Census, shuffled, take_census
-from exitdrill.drillable import Drillable
+from exitdrill.drillable import Drillable, located
 from exitdrill.errors import JournalError, ScenarioError
 from exitdrill.files import replacing
 from exitdrill.judge.plan import most_of_judge, registered
@@ -25,6 +25,7 @@ from exitdrill.records import Spend
 from exitdrill.redaction import Redactor
 from exitdrill.resolution import resolution_warnings
 from exitdrill.scenario import BackendSpec, Scenario
+from exitdrill.workload import TAG
 
 SCHEMA_VERSION = 2
 SMALLEST_BLOCK = 32
@@ -109,9 +110,10 @@ def make_plan(drillable: Drillable, limit: int | None = None, *, sequential: boo
     Raises `ScenarioError` where it cannot be looked at while it runs.
     """
     scenario = drillable.scenario
-    if sequential:
-        _check_sequential(scenario)
-    census = take_census(drillable, limit)
+    with located(scenario):
+        if sequential:
+            _check_sequential(scenario)
+        census = take_census(drillable, limit)
     repeats = {arm: _repeats(scenario, arm, census) for arm in scenario.arms}
     replay = scenario.replay.model_dump(mode="json")
     replay |= {"block": scenario.replay.block or _block(scenario), "repeats": repeats}
@@ -195,6 +197,7 @@ def warnings(drillable: Drillable, plan: Plan) -> list[str]:
         found.append(f"{unjudged} of {asked} cases name no checker, so nobody can say who is right")
     if not drillable.scenario.gates:
         found.append("there are no gates, so the verdict will be inconclusive")
+    found += _of_clusters(plan)
     found += _never_passed(drillable.scenario)
     found += resolution_warnings(plan.document)
     budget = drillable.scenario.budget
@@ -223,6 +226,24 @@ def _check_sequential(scenario: Scenario) -> None:
             raise ScenarioError(problem, key=f"gates[{number}].measure")
 
 
+def _of_clusters(plan: Plan) -> Iterator[str]:
+    """Cases that the clusters say nothing of, or several things."""
+    census, by = plan.census, plan.document["clusters"]["by"]
+    if census is None or by == "request":
+        return
+    what = "session" if by == "session" else f"tag that begins with {by.removeprefix(TAG)}:"
+    if census.alone:
+        yield (
+            f"{census.alone:,} of {census.asked:,} cases have no {what}: each of them counts as "
+            "independent"
+        )
+    if census.several:
+        yield (
+            f"{census.several:,} of {census.asked:,} cases have more than one {what}: the first "
+            "one counts"
+        )
+
+
 def _never_passed(scenario: Scenario) -> Iterator[str]:
     """Gates that no answer can let pass, because the scenario lacks what they are about."""
     for gate in scenario.gates:
@@ -230,8 +251,6 @@ def _never_passed(scenario: Scenario) -> Iterator[str]:
         for name in scenario.candidates:
             if section == "change" and name not in scenario.swap:
                 yield f"the gate {gate.title!r} cannot pass: there is no [swap.{name}]"
-            if gate.measure == "judge_preference" and scenario.judge is None:
-                yield f"the gate {gate.title!r} cannot pass: there is no [judge]"
             if gate.measure.startswith("cost_") and scenario.backends[name].price is None:
                 yield f"the gate {gate.title!r} cannot pass: backends.{name} has no price"
 

@@ -32,7 +32,6 @@ from exitdrill.measures.equality import LABEL, NAME, Texts
 from exitdrill.measures.facts import Facts
 from exitdrill.measures.groups import Tally
 from exitdrill.measures.volume import volume
-from exitdrill.plan import Plan
 from exitdrill.records import Exchange
 from exitdrill.selection import Selection
 from exitdrill.sentences import level
@@ -49,13 +48,8 @@ from exitdrill.verdict import (
 
 SCHEMA_VERSION = 1
 MAKERS_SHOWN = 5
-JOURNAL = "the journal"
-FORGED = (
-    "edited after the plan was registered: the plan in the journal, whose hash is not the one that "
-    "was registered; nothing can be said by such a plan"
-)
 LEAST_RIGHT = 0.5
-"""The share of right answers below which an incumbent fails its own ground truth."""
+"""The share of its answers below which an incumbent fails its own ground truth."""
 
 Json = dict[str, Any]
 
@@ -120,7 +114,7 @@ def _report(
         candidates.append(report)
         verdicts[name] = verdict
     incumbent = plan["incumbent"]
-    success = facts.columns[incumbent]["success"]
+    success, answered = (facts.columns[incumbent][name] for name in ("success", "answered"))
     return {
         "schema_version": SCHEMA_VERSION,
         "drill": {
@@ -131,9 +125,10 @@ def _report(
             "ended": journal.input("ended"),
             "completed": stopped is None,
             "stopped": stopped,
+            "cases_asked": int(np.any([facts.was_asked(arm) for arm in facts.columns], axis=0).sum()),
             "exitdrill_version": plan["exitdrill_version"],
             "plan_sha256": journal.input("plan_sha256"),
-            "edited": edited_since(journal, plan),
+            "edited": journal.input("edited", []),
             "repeated": journal.lost_calls(),
             "spend": {
                 "calls": spend.calls,
@@ -150,7 +145,7 @@ def _report(
             "description": _description(plan, facts, arms, incumbent),
             **_status(plan, facts, arms, incumbent, stopped),
             "success": None if np.isnan(success).all() else float(np.nanmean(success)),
-            "first": _said_first(incumbent, success),
+            "first": _said_first(incumbent, success, answered),
             "edits": _edit_rows(edits[incumbent], plan["backends"][incumbent]["allow_edits"]),
             "delay": _delay(facts.arm(incumbent)),
         },
@@ -167,48 +162,45 @@ def registered(plan: Json) -> Json:
     return {key: plan[key] for key in keys} | {"repeats": plan["replay"]["repeats"]}
 
 
-def edited_since(journal: Journal, plan: Json) -> list[str]:
-    """What of the plan was edited after it had been registered, as far as that can be seen."""
-    found: list[str] = journal.input("edited", [])
-    if Plan(plan).sha256 != journal.input("plan_sha256"):
-        found = [*found, JOURNAL]
-    return found
-
-
 def _saved(journal: Journal, plan: Json, facts: Facts) -> Json | None:
     """What ending the drill early has saved; None where it was not looked at while it ran."""
     if plan["mode"] != "sequential":
         return None
-    asked = {name: facts.asked(name) for name in plan["candidates"]}
+    decided: dict[str, int] = journal.input("stops", {})
+    spared = set(decided)
+    if decided and journal.input("stopped") is None:  # else the incumbent was still to be asked
+        spared.add(plan["incumbent"])
     done = journal.progress()
     planned = {arm: plan["workload"]["asked"] * n for arm, n in plan["replay"]["repeats"].items()}
-    broken = {name for name, arm in journal.input("arms", {}).items() if arm.get("reason")}
-    left = {arm: planned[arm] - done.get(arm, (0, 0))[0] for arm in planned.keys() - broken}
-    stopped = journal.input("stopped") is not None
+    left = sum(planned[arm] - done.get(arm, (0, 0))[0] for arm in spared)
     return {
         "largest_n": plan["largest_n"],
-        "asked": asked,
-        "saved_calls": 0 if stopped else sum(left.values()),
-        "saved_share": 0.0 if stopped else sum(left.values()) / sum(planned.values()),
+        "asked": {
+            name: decided.get(name, int(facts.was_asked(name).sum())) for name in plan["candidates"]
+        },
+        "saved_calls": left,
+        "saved_share": left / sum(planned.values()),
     }
 
 
-def _said_first(incumbent: str, success: Array) -> str | None:
-    """What has to be read before anything else: the incumbent's own failures."""
-    if np.isnan(success).all():
-        return None
-    right = float(np.nanmean(success))
+def _said_first(incumbent: str, success: Array, answered: Array) -> str | None:
+    """What has to be read before anything else: that the incumbent itself is not right.
+
+    An error is no wrong answer: only answers that could be judged are counted.
+    """
+    judged = success[(answered == 1) & ~np.isnan(success)]
+    right = float(judged.mean()) if judged.size else 1.0
     if right == 1:
         return None
     share = level("share", right)
     if right < LEAST_RIGHT:
         return (
-            f"The incumbent fails its own ground truth: {incumbent} gives the expected answer in "
-            f"only {share} of the trials. To be as good as it says little."
+            f"The incumbent fails its own ground truth: only {share} of {incumbent}'s answers are "
+            "what was expected. A candidate may be as good as that and still be of no use."
         )
     return (
-        f"The incumbent {incumbent} itself gives the expected answer in {share} of the trials, not "
-        "in all; what follows is measured against that."
+        f"The incumbent is not always right itself: {share} of {incumbent}'s answers are what was "
+        "expected; what follows is measured against that."
     )
 
 
@@ -220,10 +212,8 @@ def _candidate(journal: Journal, plan: Json, facts: Facts, name: str) -> tuple[J
     status = _status(plan, facts, arms, name, journal.input("stopped"))
     obstacles = [] if status["status"] == "complete" else [status["status_reason"]]
     veto = _veto(journal, pair)
-    edited = edited_since(journal, plan)
+    edited: list[str] = journal.input("edited", [])
     verdict = verdict_of(gates, [*obstacles, *unanswered(pair)], veto, rates(pair), edited)
-    if JOURNAL in edited:
-        verdict = Verdict("inconclusive", (FORGED,), edited=FORGED)
     report: Json = {
         "name": name,
         "description": _description(plan, facts, arms, name),
@@ -325,9 +315,7 @@ def _planned(backend: Json) -> Json:
 
 def _status(plan: Json, facts: Facts, arms: Json, name: str, stopped: str | None) -> Json:
     """Whether an arm did all that was planned, or that it took to decide, and why not."""
-    asked = max(map(facts.asked, plan["candidates"])) if name == plan["incumbent"] else 0
-    asked = asked or facts.asked(name)
-    planned = asked * plan["replay"]["repeats"][name]
+    planned = _wanted(plan, facts, arms, name) * plan["replay"]["repeats"][name]
     answered = facts.columns[name]["answered"]
     completed = int(np.count_nonzero(~np.isnan(answered)))
     counts = {"completed_trials": completed, "answered_trials": int(np.nansum(answered))}
@@ -337,6 +325,16 @@ def _status(plan: Json, facts: Facts, arms: Json, name: str, stopped: str | None
     status = "broken_off" if completed else "not_started"
     why = reason or stopped or f"{completed} of {planned} trials were completed"
     return {"status": status, "status_reason": why, **counts}
+
+
+def _wanted(plan: Json, facts: Facts, arms: Json, name: str) -> int:
+    """How many cases an arm had to be asked: the incumbent as many as the candidates that did not
+    break off."""
+    if name != plan["incumbent"]:
+        return facts.asked(name)
+    others = plan["candidates"]
+    whole = [other for other in others if not arms.get(other, {}).get("reason")]
+    return max(map(facts.asked, whole or others))
 
 
 def _money(plan: Json, amount: float) -> Json | None:
@@ -383,8 +381,8 @@ def _not_known(facts: Facts, clusters: Json, cases: int, distinct: int) -> Itera
     judged = int(np.count_nonzero(known))
     if judged < cases:
         yield (
-            f"Success is known for {judged} of {cases} cases: the others were not answered, or no "
-            "answer is expected, or none could be judged."
+            f"Success is known for {judged:,} of {cases:,} cases: the others were not asked, or "
+            "not answered, or no answer is expected, or none could be judged."
         )
     if distinct < cases and clusters["by"] != "request":
         yield (

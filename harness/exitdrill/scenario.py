@@ -300,15 +300,23 @@ class Scenario(Model):
     app: AppSpec | None = None
     swap: dict[Name, SwapSpec] = {}
     gates: list[GateSpec] = []
-    alpha: float = Field(default=0.05, gt=0, lt=0.5)
-    power: float = Field(default=0.8, ge=0.5, lt=1)
-    discordance: float = Field(default=0.1, gt=0, le=1)
+    alpha: float = Field(
+        default=0.05, ge=1e-6, lt=0.5, description="a share below 0.5, as in 0.05 for 5 %"
+    )
+    power: float = Field(
+        default=0.8, ge=0.5, lt=1, description="a share from 0.5 to below 1, as in 0.8 for 80 %"
+    )
+    discordance: float = Field(
+        default=0.1, gt=0, le=1, description="a share up to 1, as in 0.1 for 10 %"
+    )
     clusters: str | None = Field(
         default=None,
         pattern=r"^(session|request|tag:.{1,64})$",
         description='"session", "request", or "tag:" with what the tags begin with',
     )
-    judge: JudgeSpec | None = None
+    judge: JudgeSpec | None = Field(
+        default=None, description='a table: [judge], with backend = "the name of one"'
+    )
     embedding: EmbeddingSpec | None = None
     budget: BudgetSpec | None = None
     replay: ReplaySpec = ReplaySpec()

@@ -88,6 +88,11 @@ def level(unit: str, value: float) -> str:
     return f"{_digits(value)} {unit.replace('/1000 ', ' per 1,000 ')}"
 
 
+def count_of(number: int, thing: str) -> str:
+    """So many of a thing: ``1 case``, ``1,200 cases``."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
 def _worst_first(figures: Figures, end: Callable[[float], str]) -> tuple[str, str]:
     low, high = figures.interval
     worst, best = (low, high) if figures.better == "higher" else (high, low)

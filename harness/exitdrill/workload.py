@@ -87,14 +87,19 @@ def fingerprint(request: Request) -> bytes:
     return hashlib.sha256(same.encode()).digest()
 
 
+def clusters_of(case: Case, by: str) -> list[str]:
+    """The names of the clusters that a case is in; the first one counts, none: it is alone."""
+    if by == "session":
+        return [] if case.session is None else [case.session]
+    if by == "request":
+        return [fingerprint(case.request).hex()]
+    prefix = by.removeprefix(TAG) + ":"
+    return [tag for tag in case.tags if tag.startswith(prefix)]
+
+
 def cluster_of(case: Case, by: str) -> str | None:
     """The name of a case's cluster; None where it is alone."""
-    if by == "session":
-        return case.session
-    if by == "request":
-        return fingerprint(case.request).hex()
-    prefix = by.removeprefix(TAG) + ":"
-    return next((tag for tag in case.tags if tag.startswith(prefix)), None)
+    return next(iter(clusters_of(case, by)), None)
 
 
 class Workload(Protocol):

@@ -17,6 +17,7 @@ from exitdrill.backend import Adapter, BackendConfig, Request
 from exitdrill.census import MOST_SETTINGS, Census, samples, shuffled, take_census
 from exitdrill.drill import run
 from exitdrill.drillable import check
+from exitdrill.errors import ScenarioError
 from exitdrill.plan import Plan, make_plan, most, most_of, places
 from exitdrill.resolution import Resolution, resolution_warnings, resolutions
 from exitdrill.scenario import BackendSpec, GateSpec, PriceSpec
@@ -231,7 +232,6 @@ def mixed() -> list[Case]:
         ("session", [[0, 3], [1], [2, 5], [4]]),
         ("request", [[0, 2, 5], [1], [3], [4]]),
         ("tag:template", [[0, 3], [1], [2], [4], [5]]),
-        ("tag:nothing", [[0], [1], [2], [3], [4], [5]]),
     ],
 )
 def test_clusters(by: str | None, expected: list[list[int]]) -> None:
@@ -243,6 +243,24 @@ def test_clusters(by: str | None, expected: list[list[int]]) -> None:
         "count": len(expected),
         "largest": max(map(len, expected)),
     }
+
+
+@pytest.mark.parametrize("by", ["tag:nothing", "tag:templ"])
+def test_clusters_that_no_case_is_in_are_a_mistake(by: str) -> None:
+    """A slip of the pen must not turn the protection off."""
+    with pytest.raises(ScenarioError, match="no case has a tag that begins with"):
+        planned(CaseList(mixed()), clusters=by)
+    alone = [replace(case, session=None, turn=None) for case in mixed()]
+    with pytest.raises(ScenarioError, match="no case has a session"):
+        planned(CaseList(alone), clusters="session")
+
+
+def test_cases_without_a_cluster_or_with_several_are_named() -> None:
+    some = [replace(case, tags=("t:a", "t:b") if n else ()) for n, case in enumerate(mixed())]
+    plan = planned(CaseList(some), clusters="tag:t")
+    assert plan.census is not None
+    assert (plan.census.alone, plan.census.several) == (1, 5)
+    assert plan.document["clusters"]["count"] == 2
 
 
 def test_without_sessions_equal_requests_belong_together() -> None:

@@ -544,16 +544,9 @@ def test_a_judge_that_cannot_be_started(tmp_path: Path) -> None:
     assert "nobody is there" in gate(result)["reason"]
 
 
-def test_without_a_judge_its_gate_is_announced_to_stay_open(tmp_path: Path) -> None:
-    from exitdrill.plan import warnings
-
-    drillable = check(judged(preferring("new"), judge=None))
-    plan = make_plan(drillable)
-    assert plan.document["judge"] is None
-    assert "there is no [judge]" in "".join(warnings(drillable, plan))
-    result = run(drillable.scenario, out=tmp_path / "drill")
-    assert result.report["judge"] is None
-    assert gate(result)["status"] == "open"
+def test_without_a_judge_its_gate_is_a_mistake() -> None:
+    with pytest.raises(ScenarioError, match="nobody judges"):
+        check(judged(preferring("new"), judge=None))
 
 
 # --- a judge that fails, a budget that ends -------------------------------------------------------

@@ -130,10 +130,20 @@ def test_a_plan_file_edited_before_it_goes_on(toml: str, code: int, tmp_path: Pa
 def test_a_plan_edited_in_the_journal_before_it_goes_on(tmp_path: Path) -> None:
     folder = drilled(tmp_path, WRONG)
     journaled("plan", margin)(folder)
+    before = (folder / "report.json").read_bytes()
     done = command("run", tmp_path / "s", "--resume", folder, "--quiet")
-    assert "edited after the plan was registered: " in done.out
-    assert "the journal" in report_of(folder)["drill"]["edited"]
-    assert "the journal" in done.out
+    assert done.code == 2
+    assert "edited after it had been registered" in done.err
+    assert (folder / "report.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("plan", ["{}", "null", '{"gates": null}', "[]"])
+def test_a_plan_that_is_none_is_no_defect_of_ours(tmp_path: Path, plan: str) -> None:
+    folder = drilled(tmp_path, WRONG)
+    with closing(sqlite3.connect(folder / "journal.sqlite")) as db, db:
+        db.execute("UPDATE inputs SET value = ? WHERE name = 'plan'", (plan,))
+    done = command("run", tmp_path / "s", "--resume", folder, "--quiet")
+    assert (done.code, "edited after it had been registered" in done.err) == (2, True)
 
 
 # --- a report that is rendered again --------------------------------------------------------------
@@ -267,7 +277,8 @@ def test_what_was_edited_is_inconclusive_wherever_it_is_shown(
     kept = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     there = set(folder.iterdir())
     done = command("report", folder)
-    assert (done.code, done.err) == (0, "")
+    assert done.code == 3
+    assert done.err.startswith("not as registered: ")
     said = json.loads(kept["report.json"])["verdict"]["status"].replace("_", " ")
     data = load(folder).data
     for verdict in (data["verdict"], *(each["verdict"] for each in data["candidates"])):

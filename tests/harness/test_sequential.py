@@ -15,7 +15,7 @@ from tests.harness.scenes import command, scene
 
 from exitdrill.backend import Request
 from exitdrill.drill import JOURNAL, Result, run
-from exitdrill.errors import ScenarioError
+from exitdrill.errors import ScenarioError, UsageError
 from exitdrill.journal import Journal
 from exitdrill.monitor import looks
 from exitdrill.progress import Silent
@@ -230,7 +230,7 @@ def refused(change: Callable[[Scenario], Scenario]) -> str:
     return str(error.value)
 
 
-@pytest.mark.parametrize("measure", ["length", "field_agreement", "judge_preference"])
+@pytest.mark.parametrize("measure", ["length", "field_agreement"])
 def test_what_cannot_be_bet_on_is_refused_before_any_call(
     measure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -238,6 +238,14 @@ def test_what_cannot_be_bet_on_is_refused_before_any_call(
     gate = GateSpec(measure=measure, margin=0.1)
     said = refused(lambda made: made.model_copy(update={"gates": [*made.gates, gate]}))
     assert measure in said
+
+
+def test_a_drill_that_was_begun_otherwise_is_not_looked_at_later(tmp_path: Path) -> None:
+    log = Log()
+    made = gated(0.3, 40, old=log.adapter(), new=log.adapter())
+    run(made, out=tmp_path / "d")
+    with pytest.raises(UsageError, match="begun without --sequential"):
+        run(made, resume=tmp_path / "d", sequential=True)
 
 
 def test_recorded_arrivals_cannot_be_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

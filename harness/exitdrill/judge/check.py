@@ -83,7 +83,7 @@ def _check_gates(scenario: Scenario) -> None:
     if not any(measure.section == "drift" for measure in others):
         raise ScenarioError(
             "a judge is a model with tastes of its own, and never the only gate on the answers: "
-            "add one that no model judges, such as success, or agreement",
+            "add one that no model judges, such as success, or same_content",
             key=f"gates[{judged[0]}].measure",
         )
 

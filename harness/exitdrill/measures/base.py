@@ -80,7 +80,7 @@ class ArmFacts:
     with at most ``concurrency`` requests at once, or with ``arrivals`` "open" as many as were due;
     ``delay`` is how late the drill's own clock was meanwhile; ``unpriced`` counts the failed
     attempts whose cost is not known; ``problems`` are the columns that raised, with their first
-    error.
+    error; ``broken`` says whether it broke off, or could not be started.
     """
 
     name: str
@@ -95,6 +95,7 @@ class ArmFacts:
     price: Mapping[str, Any] | None = None
     diff: str | None = None
     classes: Mapping[str, list[str]] = field(default_factory=dict)
+    broken: bool = False
 
     def take(self, cases: slice = ALL, repeats: slice = ALL) -> ArmFacts:
         """The arm as if it had been asked only these cases, and repeats."""

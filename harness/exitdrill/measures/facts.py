@@ -18,7 +18,7 @@ from exitdrill.embedder import Embedder, EmbeddingProblem
 from exitdrill.journal import Busy, Journal
 from exitdrill.judge.record import Judgements
 from exitdrill.measures import BY_NAME, embedding
-from exitdrill.measures.base import NAN, ArmFacts, Array, Column, Looks, Pair, TrialView
+from exitdrill.measures.base import NAN, ArmFacts, Array, Column, Looks, Mask, Pair, TrialView
 from exitdrill.measures.judged import PROBLEM
 from exitdrill.records import Trial
 from exitdrill.workload import Case, cluster_of
@@ -119,6 +119,11 @@ class Facts:
         stops: dict[str, int] = self._journal.input("stops", {})
         return stops.get(candidate, self._journal.size)
 
+    def was_asked(self, arm: str) -> Mask:
+        """Which cases an arm was asked at least once, with an answer or an error in the end."""
+        found: Mask = np.any(~np.isnan(self.columns[arm]["answered"]), axis=1)
+        return found
+
     def whole_clusters(self, last: int) -> int:
         """How many of the first ``last`` cases belong to clusters that are complete."""
         if self._labels is None or last == len(self._labels):
@@ -161,6 +166,7 @@ class Facts:
             price=self._plan["backends"][name]["price"],
             diff=swaps.get(name, {}).get("diff"),
             classes=self._journal.input("classes", {}),
+            broken=bool(self._journal.input("arms", {}).get(name, {}).get("reason")),
         )
 
     def _views(self, case: Case, trials: Sequence[Trial]) -> list[TrialView]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from exitdrill.sentences import count_of
+
 MODES = {
     "fixed": "every case is asked, and only the end is judged",
     "sequential": (
@@ -27,25 +29,41 @@ def early(data: Mapping[str, Any]) -> str | None:
     found = data.get("sequential")
     if found is None:
         return None
-    if not data["drill"]["completed"]:
-        return "It was to stop as soon as every gate was decided, and was broken off before that."
     largest, saved = found["largest_n"], found["saved_calls"]
-    if not saved or all(asked >= largest for asked in found["asked"].values()):
+    broken = {each["name"] for each in data["candidates"] if each["status"] == "broken_off"}
+    asked = ", ".join(
+        f"{name} was asked {n:,}{' and broke off' if name in broken else ''}"
+        for name, n in found["asked"].items()
+    )
+    of_cases = f"{asked} of {count_of(largest, 'case')}"
+    if not data["drill"]["completed"]:
         return (
-            f"Looked at while it ran: some gate was open up to the last of {largest:,} cases, so "
-            "nothing was saved."
+            "It was to stop as soon as every gate was decided, and was broken off before that: "
+            f"{of_cases}."
         )
-    asked = ", ".join(f"{name} was asked {n:,}" for name, n in found["asked"].items())
+    if not stopped_early(data):
+        return (
+            "Looked at while it ran: some gate was open up to the last of "
+            f"{count_of(largest, 'case')}, so nothing was saved."
+        )
+    judges = "; the judge's are not reckoned in" if data.get("judge") else ""
     return (
-        f"Stopped early: {asked} of {largest:,} cases; {saved:,} calls "
-        f"({_share(found['saved_share'])}) were saved. The error is not larger for it."
+        f"Stopped early: {of_cases}; {count_of(saved, 'call')} ({_share(found['saved_share'])}"
+        f"{judges}) {'was' if saved == 1 else 'were'} saved. The error is not larger for it."
     )
 
 
 def stopped_early(data: Mapping[str, Any]) -> bool:
     """Whether not all the cases were asked because every gate was decided before."""
     found = data.get("sequential")
-    return found is not None and any(n < found["largest_n"] for n in found["asked"].values())
+    if found is None or not data["drill"]["completed"] or not found["saved_calls"]:
+        return False
+    return any(n < found["largest_n"] for n in found["asked"].values())
+
+
+def asked(data: Mapping[str, Any]) -> int:
+    """How many cases were asked at least once; an older report knows only how many were to be."""
+    return int(data["drill"].get("cases_asked", data["workload"]["asked"]))
 
 
 def _registered(
@@ -63,7 +81,7 @@ def _registered(
         f"{_share(found['discordance'])} of the cases were expected to be right on one side only; "
         "for planning, and no error rests on it.",
     )
-    yield "largest n", f"{found['largest_n']:,} cases; a look at results adds none."
+    yield "largest n", f"{count_of(found['largest_n'], 'case')}; a look at results adds none."
     yield "clusters", _clusters(found["clusters"], found["largest_n"])
     times = ", ".join(f"{arm} {n:,}" for arm, n in found["repeats"].items())
     yield "repeats", f"{times}: how often each is asked the same case."
@@ -84,6 +102,8 @@ def _error(found: Mapping[str, Any], candidates: int) -> str:
 def _clusters(found: Mapping[str, Any], cases: int) -> str:
     by = CLUSTERED_BY.get(found["by"], found["by"])
     if found["largest"] <= 1:
+        if cases == 1:
+            return f"none: by {by}, there is only one case."
         return f"none: by {by}, each of the {cases:,} cases stands alone."
     return (
         f"{found['count']:,} by {by}, the largest of {found['largest']:,} cases: what belongs "

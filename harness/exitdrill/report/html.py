@@ -64,6 +64,7 @@ def render(document: Document, file: TextIO) -> None:
         "stopped": view.stopped(data),
         "fixed": fixed.registered(data),
         "early": fixed.early(data),
+        "cases_asked": fixed.asked(data),
         "stopped_early": fixed.stopped_early(data),
         "how_judged": view.HOW_JUDGED,
         "judge_said": judge.sentences(data),

@@ -12,6 +12,7 @@ from typing import Any, TextIO
 from exitdrill.report import balance, changed, fixed, judge, view
 from exitdrill.report.document import Document
 from exitdrill.report.text import shorten
+from exitdrill.sentences import count_of
 
 HARD_CAP = 60_000
 """GitHub refuses a comment of more than 65,536 characters."""
@@ -128,12 +129,11 @@ def _beside(data: Mapping[str, Any], warnings: Sequence[str]) -> Iterator[str]:
 
 
 def _asked(data: Mapping[str, Any]) -> str:
-    workload = data["workload"]
     if not data["drill"]["spend"]["calls"]:
         return "; 0 calls were made"
     if fixed.stopped_early(data):
         return ""
-    return f"; {view.count(workload['asked'])} of {view.count(workload['cases'])} cases asked"
+    return f"; {view.count(fixed.asked(data))} of {count_of(data['workload']['cases'], 'case')} asked"
 
 
 def _reasons(reasons: Sequence[str], said: str) -> Iterator[str]:

@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from exitdrill.errors import UsageError
-from exitdrill.report.jsonfile import parse
+from exitdrill.report.jsonfile import parse, read
 
+REPORT = "report.json"
 PLAN = "plan.json"
 JOURNAL = "journal.sqlite"
 NO_PLAN = "Whether these gates were registered cannot be checked: there is no plan.json."
@@ -70,6 +71,13 @@ def examine(data: Json, raw: bytes, folder: Path) -> Findings:
     except OSError as error:
         return Findings([f"plan.json cannot be read: {error.strerror}", *journal], unchecked)
     return Findings([*_against_file(data, plan, recorded), *journal], unchecked)
+
+
+def contradictions(folder: Path) -> Sequence[str]:
+    """What in a folder is not as it was registered. Raises `UsageError`."""
+    path = folder / REPORT
+    raw = read(path)
+    return examine(parse(raw, path, None), raw, folder).contradictions
 
 
 # --- the plan -----------------------------------------------------------------------------------

@@ -39,10 +39,14 @@ def _raised(test: Test) -> str | None:
 
 
 def _missing(test: Test) -> str | None:
-    """Trials that were planned and not completed: what is there may not be like what is not."""
+    """Trials that were planned and not completed: what is there may not be like what is not.
+
+    Where a candidate broke off, the incumbent was rightly not asked what was left.
+    """
     if test.measure.column is None:
         return None
-    for arm in (test.pair.incumbent, test.pair.candidate):
+    arms = (test.pair.incumbent, test.pair.candidate)
+    for arm in sorted(arms, key=lambda arm: not arm.broken):
         _, completed = answered(arm)
         if completed < arm.columns["answered"].size:
             planned = arm.columns["answered"].size
