@@ -145,13 +145,13 @@ def _add(left: Spend, right: Spend) -> Spend:
 
 
 def _refuse(limits: BudgetSpec, after: Spend) -> None:
-    for what, limit, value, unit in (
-        ("requests", limits.requests, after.calls, ""),
-        ("tokens", limits.tokens, after.tokens, ""),
-        ("money", limits.money, after.money, f" {limits.currency}"),
+    for what, limit, value in (
+        ("requests", limits.requests, after.calls),
+        ("tokens", limits.tokens, after.tokens),
+        (str(limits.currency), limits.money, after.money),
     ):
         if limit is not None and value > limit * (1 + 1e-9):
             raise BudgetSpent(
-                f"the next call could bring the drill to {value:,.6g}{unit} of {what}; "
-                f"the budget is {limit:,.6g}{unit}"
+                f"the next call could bring the drill to {value:,.6g} {what}; "
+                f"the budget is {limit:,.6g} {what}"
             )

@@ -125,7 +125,9 @@ def _report(
             "ended": journal.input("ended"),
             "completed": stopped is None,
             "stopped": stopped,
-            "cases_asked": int(np.any([facts.was_asked(arm) for arm in facts.columns], axis=0).sum()),
+            "cases_asked": int(
+                np.any([facts.was_asked(arm) for arm in facts.columns], axis=0).sum()
+            ),
             "exitdrill_version": plan["exitdrill_version"],
             "plan_sha256": journal.input("plan_sha256"),
             "edited": journal.input("edited", []),
@@ -195,12 +197,13 @@ def _said_first(incumbent: str, success: Array, answered: Array) -> str | None:
     share = level("share", right)
     if right < LEAST_RIGHT:
         return (
-            f"The incumbent fails its own ground truth: only {share} of {incumbent}'s answers are "
-            "what was expected. A candidate may be as good as that and still be of no use."
+            f"The incumbent fails its own ground truth: only {share} of the answers of "
+            f"{incumbent} are what was expected. A candidate may be as good as that and still be "
+            "of no use."
         )
     return (
-        f"The incumbent is not always right itself: {share} of {incumbent}'s answers are what was "
-        "expected; what follows is measured against that."
+        f"The incumbent is not always right itself: {share} of the answers of {incumbent} are "
+        "what was expected; what follows is measured against that."
     )
 
 

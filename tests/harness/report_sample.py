@@ -413,12 +413,12 @@ def sequential() -> dict[str, Any]:
 
 
 FIRST = (
-    "The incumbent vendor itself gives the expected answer in 96.5 % of the trials, not in all; "
-    "what follows is measured against that."
+    "The incumbent is not always right itself: 96.5 % of the answers of vendor are what was "
+    "expected; what follows is measured against that."
 )
 FAILS_ITSELF = (
-    "The incumbent fails its own ground truth: vendor gives the expected answer in only 31 % of "
-    "the trials. To be as good as it says little."
+    "The incumbent fails its own ground truth: only 31 % of the answers of vendor are what "
+    "was expected. A candidate may be as good as that and still be of no use."
 )
 
 

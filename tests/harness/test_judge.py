@@ -592,6 +592,8 @@ def test_failures_of_single_cases_are_not_measured(tmp_path: Path) -> None:
 
     result = run(judged(says), out=tmp_path / "drill")
     assert counts(result) == {"wins": 5, "unreadable": 1}
+    said = (tmp_path / "drill" / "report.md").read_text()
+    assert "calls 2 failed, the first with context\\_overflow: too long" in said
 
 
 def test_a_spent_budget_stops_the_drill_and_resuming_asks_the_rest(tmp_path: Path) -> None:
@@ -794,6 +796,72 @@ def test_agreement_with_labels(tmp_path: Path) -> None:
     text = (tmp_path / "drill" / "report.md").read_text()
     assert "Of 6 labelled pairs it judged 66.7 %" in text
     render(tmp_path / "drill")
+
+
+LABELLED = [
+    ("good", "bad", "first"),
+    ("bad", "good", "second"),
+    ("bad", "bad too", "tie"),
+] * 10
+
+
+@pytest.mark.parametrize(
+    ("says", "status", "said"),
+    [
+        (preferring("good"), "pass", "the judge agrees with 100 % of 30 given labels (kappa 1.00)"),
+        (always("TIE"), "open", "the judge agrees with 33.3 % of 30 given labels (kappa 0.00)"),
+    ],
+)
+def test_a_gate_says_how_far_the_judge_is_right_and_stays_open_where_it_is_not(
+    says: Say, status: str, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "labels.jsonl").write_text("".join(label_line(*each) for each in LABELLED))
+    known: Any = {
+        "root": tmp_path,
+        "judge": JudgeSpec(backend="referee", labels="labels.jsonl"),
+        "gates": [GATES[0], GateSpec(measure="judge_preference", margin=0.3)],
+    }
+    result = run(judged(says, cases=40, **known), out=tmp_path / "drill")
+    assert (gate(result)["status"], said in gate(result)["reason"]) == (status, True)
+    reason = None if status == "pass" else f"{said}: no better than chance"
+    assert result.report["judge"]["reason"] == reason
+
+
+@pytest.mark.parametrize(
+    ("says", "failed", "reason"),
+    [
+        (
+            failing("context_overflow", "too long"),
+            12,
+            "12 of the 12 calls of the judge failed, the",
+        ),
+        (always("well, well"), 0, "of 6 pairs not one could be read"),
+    ],
+)
+def test_a_judge_of_whom_nothing_could_be_read(
+    says: Say, failed: int, reason: str, tmp_path: Path
+) -> None:
+    result = run(judged(says), out=tmp_path / "drill")
+    told = result.report["judge"]
+    assert (told["calls"], told["failed_calls"]) == (12, failed)
+    assert told["first_error"] == ("context_overflow: too long" if failed else None)
+    assert reason in told["reason"]
+    assert reason in gate(result)["reason"]
+    assert reason in (tmp_path / "drill" / "report.md").read_text()
+
+
+def test_labels_that_could_not_be_read_say_nothing_of_two_orders(tmp_path: Path) -> None:
+    (tmp_path / "labels.jsonl").write_text(label_line("good", "bad", "first") * 3)
+
+    def says(request: Request) -> Answer | str:
+        labelled = "good" in shown(request).values()
+        return "hm" if labelled else preferring("new")(request)
+
+    spec = JudgeSpec(backend="referee", labels="labels.jsonl")
+    run(judged(says, root=tmp_path, judge=spec), out=tmp_path / "drill")
+    said = (tmp_path / "drill" / "report.md").read_text()
+    assert "Not one of 3 labelled pairs could be read" in said
+    assert "two orders agree" not in said
 
 
 def test_without_labels_the_report_says_so(tmp_path: Path) -> None:

@@ -658,7 +658,25 @@ def test_what_an_early_end_saved(
         assert (said or "saved") in found if said else "saved" not in found
     comment = (tmp_path / "report.md").read_text()
     asked_all = "400 of 400 cases asked" in comment
-    assert asked_all == (known is None or known.get("asked") == {"gpu-host": 400})
+    early = completed and said is not None and "nothing was saved" not in said
+    assert asked_all == (not early)
+
+
+def test_a_drill_that_broke_off_does_not_say_that_all_was_asked(tmp_path: Path) -> None:
+    data = sample.report()
+    data["drill"] |= {"completed": False, "stopped": "budget", "cases_asked": 40}
+    assert "40 of 400 cases of the workload were asked." in rendered(tmp_path, "report.html", data)
+    assert "; 40 of 400 cases asked." in (tmp_path / "report.md").read_text()
+
+
+def test_an_early_end_says_which_arm_broke_off_and_whose_calls_were_saved(tmp_path: Path) -> None:
+    data = sample.report()
+    asked = {"mistral-local": 128, "other-vendor": 15}
+    data["sequential"] = sample.sequential() | {"asked": asked}
+    data["candidates"][1]["status"] = "broken_off"
+    found = rendered(tmp_path, "report.md", data)
+    assert "other-vendor was asked 15 (and broke off) of 400 cases" in found
+    assert ("the judge's are not reckoned in" in found) == (data.get("judge") is not None)
 
 
 def test_how_a_gate_is_judged_is_said(tmp_path: Path) -> None:
@@ -751,7 +769,7 @@ SNAPSHOT = """\
 
 **In this drill, vendor could be left for mistral-local.**
 
-The incumbent vendor itself gives the expected answer in 96.5 % of the trials, not in all; what follows is measured against that.
+The incumbent is not always right itself: 96.5 % of the answers of vendor are what was expected; what follows is measured against that.
 
 **Warning:** Whether these gates were registered cannot be checked: there is no plan.json.
 

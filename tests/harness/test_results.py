@@ -144,7 +144,13 @@ def read(folder: Path) -> Drilled:
     return Drilled(folder, report, [json.loads(line) for line in lines])
 
 
-def drill(folder: Path, count: int = 24, limit: int | None = None, **parts: Any) -> Drilled:
+def drill(
+    folder: Path,
+    count: int = 24,
+    limit: int | None = None,
+    sequential: bool = False,
+    **parts: Any,
+) -> Drilled:
     """Run a scenario of scripted backends; what is an adapter becomes a backend."""
     backends = {
         name: BackendSpec(
@@ -165,7 +171,7 @@ def drill(folder: Path, count: int = 24, limit: int | None = None, **parts: Any)
         backends=backends,
         **(settings | parts),
     )
-    run(scenario, out=folder, limit=limit)
+    run(scenario, out=folder, limit=limit, sequential=sequential)
     return read(folder)
 
 

@@ -150,6 +150,16 @@ def test_clusters_stay_together_and_only_whole_ones_are_judged(tmp_path: Path) -
     assert set(Counter(sessions).values()) == {5}
 
 
+def test_a_spent_budget_leaves_cases_that_nobody_asked(tmp_path: Path) -> None:
+    log = Log()
+    made = gated(0.02, 300, old=log.adapter(), new=log.adapter(), more={"budget": {"requests": 70}})
+    result = drilled(tmp_path / "d", made)
+    assert not result.completed
+    assert result.report["drill"]["cases_asked"] == asked(result)["new"] == 32
+    assert result.report["sequential"]["saved_calls"] == 0
+    assert "; 32 of 300 cases asked." in (tmp_path / "d" / "report.md").read_text()
+
+
 def test_a_failing_arm_is_no_saving(tmp_path: Path) -> None:
     log = Log()
     broken = log.adapter(failing("auth"))
@@ -159,6 +169,10 @@ def test_a_failing_arm_is_no_saving(tmp_path: Path) -> None:
     assert by_name["new"]["status"] == "broken_off"
     assert by_name["new"]["verdict"]["status"] == "inconclusive"
     assert by_name["other"]["verdict"]["status"] == "ready"
+    saved, decided = result.report["sequential"], asked(result)["other"]
+    assert 8 <= asked(result)["new"] < 16 < decided < CASES
+    assert saved["saved_calls"] == 4 * (CASES - decided)  # the incumbent's, and those of "other"
+    assert "old completed" not in gate_of(result)["reason"]
 
 
 class Interrupting(Silent):

@@ -10,13 +10,14 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 from tests.harness.facts_of import INF, NAN, Column, arm, pair, successes
-from tests.harness.test_results import Drilled, drill, right, wrong_every
+from tests.harness.test_results import Drilled, drill, failing_every, right, wrong_every
 from tests.harness.test_verdict import TEN, gate, judged, late, noisy, statuses, waits
 
 from exitdrill.backend import Edit
 from exitdrill.checkers import CheckerProblem
 from exitdrill.measures import BY_NAME
 from exitdrill.measures.base import ALL, Pair
+from exitdrill.scenario import GateSpec, ReplaySpec
 from exitdrill.verdict import Cause, Gate, judge, verdict_of
 from exitdrill_adapters.scripted import scripted
 
@@ -426,9 +427,9 @@ def test_a_feature_that_the_candidate_lacks_is_a_veto(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wrong", "start"),
     [
-        (1, "The incumbent fails its own ground truth: old gives the expected answer in only 0 %"),
-        (2, "The incumbent old itself gives the expected answer in 50 % of the trials, not in all"),
-        (10, "The incumbent old itself gives the expected answer in 90 % of the trials, not in"),
+        (1, "The incumbent fails its own ground truth: only 0 % of the answers of old are"),
+        (2, "The incumbent is not always right itself: 50 % of the answers of old are what"),
+        (10, "The incumbent is not always right itself: 90 % of the answers of old are what"),
         (99, None),
     ],
 )
@@ -439,6 +440,34 @@ def test_an_incumbent_that_fails_its_own_ground_truth_is_said_first(
     found = drill(tmp_path / "d", 20, old=scripted(say), new=scripted(right))
     first = found.report["incumbent"]["first"]
     assert first is None if start is None else first.startswith(start)
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_an_outage_of_the_incumbent_is_no_wrong_answer(step: int, tmp_path: Path) -> None:
+    """All, or every other, of its requests fail; what it answers is right."""
+    found = drill(tmp_path / "d", 20, old=scripted(failing_every(step)), new=scripted(right))
+    assert found.report["incumbent"]["answered_trials"] == (0 if step == 1 else 20)
+    assert found.report["incumbent"]["first"] is None
+
+
+def test_a_gate_blames_the_arm_that_broke_off(tmp_path: Path) -> None:
+    """The incumbent is not asked any more once every candidate is decided or has broken off."""
+    found = drill(
+        tmp_path / "d",
+        24,
+        sequential=True,
+        old=scripted(right),
+        good=scripted(right),
+        dead=scripted(failing_every(1, "server")),
+        gates=[GateSpec(measure="success", margin=0.9)],
+        replay=ReplaySpec(attempts=1, breaker=4, block=8),
+    )
+    reasons = {each["name"]: each["gates"][0]["reason"] for each in found.report["candidates"]}
+    assert reasons["dead"].startswith("dead completed only ")
+    assert found.report["incumbent"]["status"] == found.candidate("good")["status"] == "complete"
+    sequential = found.report["sequential"]
+    assert sequential["asked"]["dead"] <= 8
+    assert sequential["asked"]["good"] < 24
 
 
 # --- A/A: an incumbent that samples -------------------------------------------------------------

@@ -18,11 +18,14 @@ from exitdrill.journal import Journal
 from exitdrill.judge.question import LABELS, Outcome, Word, arm_of, combined, kappa, read
 from exitdrill.measures.answers import answer_of
 from exitdrill.records import Trial
+from exitdrill.sentences import level
 from exitdrill.stats import proportion_interval
 
 Json = dict[str, Any]
 Words = tuple[Word | None, ...]
 CONFIDENCE = 0.95
+LONGEST_ERROR = 300
+"""Characters of an error that are repeated."""
 MOST_INCONSISTENT = 0.5
 """The share of pairs in which a judge's two orders may contradict each other."""
 
@@ -88,7 +91,8 @@ def _text(trial: Trial | None) -> str | None:
 class Judgements:
     """What a judge said: by arm and case, a word per order. `of_case` counts what comes of it.
 
-    ``reason`` says why the judge counts for nothing; None where it judged all that it had to.
+    ``failures`` is how many of its ``calls`` failed, ``error`` the first of them. ``reason`` says
+    why the judge counts for nothing; None where it judged all that it had to.
     """
 
     plan: Mapping[str, Any]
@@ -96,6 +100,9 @@ class Judgements:
     known: Mapping[str, Any]
     labels: Sequence[Word]
     stopped: str | None
+    calls: int = 0
+    failures: int = 0
+    error: str | None = None
     counts: dict[str, Counter[Outcome]] = field(default_factory=lambda: defaultdict(Counter))
 
     @classmethod
@@ -104,13 +111,18 @@ class Judgements:
         if plan.get("judge") is None:
             return None
         words: defaultdict[str, dict[int, Words]] = defaultdict(dict)
+        calls, failed, error = 0, 0, None
         for trial in journal.judgements():
-            said = None if trial.exchange.failure else read(trial.exchange.reply.text)
+            failure = trial.exchange.failure
+            calls, failed = calls + 1, failed + (failure is not None)
+            if failure is not None and error is None:
+                error = f"{failure.kind}: {failure.message}"[:LONGEST_ERROR]
+            said = None if failure else read(trial.exchange.reply.text)
             before = words[trial.arm].get(trial.position, ())
             if len(before) == trial.repeat:  # else the order before is missing
                 words[trial.arm][trial.position] = (*before, said)
         known, labels = journal.input("judge", {}), journal.input("judge_labels", [])
-        return cls(plan, words, known, labels, journal.input("stopped"))
+        return cls(plan, words, known, labels, journal.input("stopped"), calls, failed, error)
 
     @property
     def reason(self) -> str | None:
@@ -118,13 +130,49 @@ class Judgements:
         if not self.known:
             return self.stopped or "the judge was not asked"
         reason: str | None = self.known["reason"]
-        return reason or self._fickle
+        return reason or self._worthless
 
     @cached_property
-    def _fickle(self) -> str | None:
-        """A judge who mostly goes by the place of an answer: its ties would let anybody pass."""
+    def _worthless(self) -> str | None:
+        """Why nothing can be learnt from what it said."""
         arms = [self.words.get(arm_of(name), {}) for name in self.plan["candidates"]]
         said = [combined(words) for arm in arms for words in arm.values() if len(words) == 2]
+        return self._unread(said) or self._fickle(said) or self._ignorant()
+
+    def _unread(self, said: Sequence[Outcome]) -> str | None:
+        """A judge of whom not one pair could be read."""
+        if not said or any(outcome != "unreadable" for outcome in said):
+            return None
+        if self.failures:
+            return (
+                f"{self.failures:,} of the {self.calls:,} calls of the judge failed, the first "
+                f"with {self.error}; not one pair was judged in both orders"
+            )
+        return (
+            f"of {len(said):,} pairs not one could be read: the judge does not say FIRST, SECOND "
+            "or TIE, as it is told to"
+        )
+
+    def _ignorant(self) -> str | None:
+        """A judge who agrees with the labels no better than by chance, by Cohen's kappa."""
+        found = self.agreement
+        if found is None or found["kappa"] is None or found["kappa"] > 0:
+            return None
+        return f"{self.agreeing}: no better than chance"
+
+    @property
+    def agreeing(self) -> str | None:
+        """How far it agrees with the labels, in few words; None where it was not asked."""
+        found = self.agreement
+        if found is None:
+            return None
+        kappa = "not known" if found["kappa"] is None else f"{found['kappa']:.2f}"
+        share = level("share", found["agreement"])
+        return f"the judge agrees with {share} of {found['n']:,} given labels (kappa {kappa})"
+
+    @staticmethod
+    def _fickle(said: Sequence[Outcome]) -> str | None:
+        """A judge who mostly goes by the place of an answer: its ties would let anybody pass."""
         count = said.count("inconsistent")
         if count <= MOST_INCONSISTENT * len(said):
             return None
@@ -168,8 +216,11 @@ class Judgements:
             "asked": pairs,
             "candidates": [self._counted(name) for name in self.plan["candidates"]],
             "incumbent": self._counted(self.plan["incumbent"]),
-            "labels": self._labels(),
+            "labels": self.agreement,
             "labels_given": judge["labels"],
+            "calls": self.calls,
+            "failed_calls": self.failures,
+            "first_error": self.error,
         }
 
     def _counted(self, name: str) -> Json:
@@ -191,7 +242,8 @@ class Judgements:
     def _asked(counts: Counter[Outcome]) -> int:
         return counts.total() - counts["same"] - counts["failed"]
 
-    def _labels(self) -> Json | None:
+    @cached_property
+    def agreement(self) -> Json | None:
         """How far the judge agrees with a person, in the pairs that a person has judged.
 
         None where there are no labels, or not one was asked. An inconsistent judgement is a tie, as

@@ -80,7 +80,8 @@ class ArmFacts:
     with at most ``concurrency`` requests at once, or with ``arrivals`` "open" as many as were due;
     ``delay`` is how late the drill's own clock was meanwhile; ``unpriced`` counts the failed
     attempts whose cost is not known; ``problems`` are the columns that raised, with their first
-    error; ``broken`` says whether it broke off, or could not be started.
+    error; ``caveats`` are what has to be said beside a gate, by the name of its column; ``broken``
+    says whether it broke off, or could not be started.
     """
 
     name: str
@@ -96,6 +97,7 @@ class ArmFacts:
     diff: str | None = None
     classes: Mapping[str, list[str]] = field(default_factory=dict)
     broken: bool = False
+    caveats: Mapping[str, str] = field(default_factory=dict)
 
     def take(self, cases: slice = ALL, repeats: slice = ALL) -> ArmFacts:
         """The arm as if it had been asked only these cases, and repeats."""

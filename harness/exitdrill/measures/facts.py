@@ -19,7 +19,7 @@ from exitdrill.journal import Busy, Journal
 from exitdrill.judge.record import Judgements
 from exitdrill.measures import BY_NAME, embedding
 from exitdrill.measures.base import NAN, ArmFacts, Array, Column, Looks, Mask, Pair, TrialView
-from exitdrill.measures.judged import PROBLEM
+from exitdrill.measures.judged import PREFERENCE, PROBLEM
 from exitdrill.records import Trial
 from exitdrill.workload import Case, cluster_of
 
@@ -68,6 +68,7 @@ class Facts:
         }
         self._labels = np.arange(journal.size) if plan["clusters"]["largest"] > 1 else None
         self._names: dict[str, int] = {}
+        self._caveats: dict[str, str] = {}
         self._unpriced: Counter[str] = Counter()
         self.makers: dict[str, Counter[str]] = {arm: Counter() for arm in self.columns}
         """By arm: who made its answers, as the server tells, and how many."""
@@ -99,9 +100,13 @@ class Facts:
     def judgements(self) -> Judgements | None:
         """What the drill's judge said, and what comes of it; None where there is no judge."""
         found = Judgements.of(self._journal, self._plan)
-        if found is not None and found.reason is not None:
+        if found is None:
+            return None
+        if found.reason is not None:
             for problems in self.problems.values():
                 problems[PROBLEM] = found.reason
+        if found.agreeing is not None:
+            self._caveats[PREFERENCE] = found.agreeing
         return found
 
     def pair(self, candidate: str, alpha: float, asked: int | None = None) -> Pair:
@@ -166,6 +171,7 @@ class Facts:
             price=self._plan["backends"][name]["price"],
             diff=swaps.get(name, {}).get("diff"),
             classes=self._journal.input("classes", {}),
+            caveats=self._caveats,
             broken=bool(self._journal.input("arms", {}).get(name, {}).get("reason")),
         )
 

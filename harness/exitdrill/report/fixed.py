@@ -30,13 +30,14 @@ def early(data: Mapping[str, Any]) -> str | None:
     if found is None:
         return None
     largest, saved = found["largest_n"], found["saved_calls"]
+    completed = data["drill"]["completed"]
     broken = {each["name"] for each in data["candidates"] if each["status"] == "broken_off"}
     asked = ", ".join(
-        f"{name} was asked {n:,}{' and broke off' if name in broken else ''}"
+        f"{name} was asked {n:,}{' (and broke off)' if completed and name in broken else ''}"
         for name, n in found["asked"].items()
     )
     of_cases = f"{asked} of {count_of(largest, 'case')}"
-    if not data["drill"]["completed"]:
+    if not completed:
         return (
             "It was to stop as soon as every gate was decided, and was broken off before that: "
             f"{of_cases}."

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from exitdrill.report.units import quantity
+from exitdrill.sentences import count_of
 
 NO_LABELS = (
     "No labels were given, so whether the judge judges as you would is not known: read its "
@@ -33,6 +34,12 @@ def _sentences(judge: Mapping[str, Any], incumbent: str) -> Iterator[str]:
         for each in judge["candidates"]:
             yield from _candidate(each, incumbent)
         yield _itself(judge["incumbent"])
+    if judge.get("failed_calls"):
+        failed, calls = judge["failed_calls"], judge["calls"]
+        yield (
+            f"Of its {count_of(calls, 'call')} {failed:,} failed, the first with "
+            f"{judge['first_error']}; a pair is not judged where a call failed."
+        )
     yield _labels(judge)
 
 
@@ -79,6 +86,11 @@ def _labels(judge: Mapping[str, Any]) -> str:
         f"Of {found['n']:,} labelled pairs it judged {share.value(found['agreement'])} as they "
         f"are labelled (95 % interval {share.range(found['interval'])}; Cohen's kappa {kappa})."
     )
+    if found.get("unreadable") == found["n"]:
+        return (
+            f"Not one of {count_of(found['n'], 'labelled pair')} could be read, so whether the "
+            "judge judges as you would is not known."
+        )
     if found["consistent_agreement"] is None:
         return f"{said} In none of them did its two orders agree."
     return (

@@ -133,7 +133,8 @@ def _asked(data: Mapping[str, Any]) -> str:
         return "; 0 calls were made"
     if fixed.stopped_early(data):
         return ""
-    return f"; {view.count(fixed.asked(data))} of {count_of(data['workload']['cases'], 'case')} asked"
+    cases = count_of(data["workload"]["cases"], "case")
+    return f"; {view.count(fixed.asked(data))} of {cases} asked"
 
 
 def _reasons(reasons: Sequence[str], said: str) -> Iterator[str]:

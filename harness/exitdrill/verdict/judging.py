@@ -106,7 +106,7 @@ def _judged(
     if found := obstacle(test):
         return "open", *found
     if failed:
-        return "fail", None, _sentence(test, row, "fail")
+        return "fail", None, _said(test, row, "fail")
     if doubtful and own_delay.concerns(test.measure):
         return "open", "own_delay", own_delay.unresolved(test.pair, relative=test.relative)
     if value is None or interval is None:
@@ -114,10 +114,10 @@ def _judged(
     if empty := vacuous(test, row):
         return "open", "vacuous", empty
     if not (test.good(interval) if test.sampled else test.kept(value)):
-        return "open", "undecided", _sentence(test, row, "open")
+        return "open", "undecided", _said(test, row, "open")
     if test.sampled and not test.good(test.resolved(interval, test.alpha)):
         return "open", "own_delay", own_delay.unresolved(test.pair, relative=test.relative)
-    return "pass", None, _sentence(test, row, "pass")
+    return "pass", None, _said(test, row, "pass")
 
 
 def _unknown(test: Test, row: Row) -> tuple[Cause, str]:
@@ -130,6 +130,13 @@ def _unknown(test: Test, row: Row) -> tuple[Cause, str]:
     units = "cases" if test.pair.clusters is None else "independent clusters of cases"
     n, needed = independent(test), fewest(test)  # one arm alone needs fewer than the row's two
     return "too_few", f"no interval: {n} {units} are too few, it takes {needed}"
+
+
+def _said(test: Test, row: Row, status: GateStatus) -> str:
+    """What the gate's numbers mean, and what has to be known beside them."""
+    sentence, caveat = _sentence(test, row, status), test.pair.candidate.caveats
+    beside = caveat.get(test.measure.reads)
+    return f"{sentence}; {beside}" if beside else sentence
 
 
 def _sentence(test: Test, row: Row, status: GateStatus) -> str:
