@@ -41,7 +41,7 @@ async def starting(
     async with AsyncExitStack() as stack:
         for name in names:
             if "error" in swaps.get(name, {}):
-                known[name] = {"reason": f"swap_failed: {swaps[name]['error']}"}
+                known[name] = {"reason": f"the swap cannot be applied: {swaps[name]['error']}"}
                 continue
             watcher.note(f"starting {name} …")
             try:

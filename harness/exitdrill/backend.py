@@ -228,7 +228,9 @@ class Backend(Protocol):
     """Something that answers requests. Only `stream` matters; the rest is its frame.
 
     It may have an attribute ``samples`` (bool): whether it draws its answer at random where a
-    request names no temperature. Without it, it is taken to, and is asked more often.
+    request names no temperature. Without it, it is taken to, and is asked more often. It may have
+    an attribute ``endpoint`` (str | None): the URL that it will really call, known before `start`,
+    so that no judge is at the endpoint of an arm. Without it, the scenario's own is compared.
     """
 
     @property

@@ -7,15 +7,16 @@ import json
 import random
 from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from exitdrill.backend import Backend, Request
 from exitdrill.budget import worst_case
+from exitdrill.caseshash import CasesHash
 from exitdrill.drillable import Drillable
 from exitdrill.errors import ScenarioError
-from exitdrill.records import Spend
+from exitdrill.records import Spend, dump
 from exitdrill.workload import TAG, Case, clusters_of
 
 SAMPLING = ("temperature", "top_p", "top_k", "min_p", "seed", "n")
@@ -28,11 +29,15 @@ MOST_SETTINGS = 20
 
 @dataclass(frozen=True)
 class Clusters:
-    """Which cases belong together: by what, how many clusters, the cases of the largest one."""
+    """Which cases belong together: by what, how many clusters, the cases of the largest one.
+
+    ``effective`` is how many equally large ones they are worth, n² / Σm² over their sizes m.
+    """
 
     by: str
     count: int
     largest: int
+    effective: int
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,8 @@ class Census:
 
     ``samples`` says of each arm whether it draws its answers at random, ``once`` what one call of
     every case can use up at most, ``warm`` the same of those that warm up. ``labels`` are the
-    clusters in the order of the cases; ``alone`` are in none, ``several`` in more than one.
+    clusters in the order of the cases, ``cases_sha256`` is the `CasesHash` of all; ``alone`` are in
+    none, ``several`` in more than one.
     """
 
     asked: int
@@ -52,6 +58,7 @@ class Census:
     warm: Mapping[str, Spend]
     clusters: Clusters
     labels: array[int]
+    cases_sha256: str
     alone: int = 0
     several: int = 0
 
@@ -104,11 +111,14 @@ class _Count:
         self._warm = dict.fromkeys(scenario.arms, Spend())
         self._known: dict[str, int] = {}
         self._labels = array("q")
+        self._hash = CasesHash()
 
     def see(self, number: int, case: Case) -> None:
         """Count a case."""
         self._unjudged += case.checker is None
         self._settings[_setting(case)] += 1
+        body, meta = dump(case.request.body), dump(case.meta())
+        self._hash.add(case.id, case.request.operation, body, meta)
         names = clusters_of(case, self._by)
         self.alone += not names
         self._several += len(names) > 1
@@ -132,8 +142,9 @@ class _Count:
             self._samples,
             self._once,
             self._warm,
-            Clusters(self._by, len(sizes), max(sizes.values())),
+            Clusters(self._by, len(sizes), max(sizes.values()), _worth(sizes.values())),
             self._labels,
+            self._hash.hexdigest(),
             self.alone,
             self._several,
         )
@@ -153,6 +164,12 @@ def shuffled(labels: Sequence[int], seed: int) -> array[int]:
     for place, case in enumerate(order):
         places[case] = place
     return places
+
+
+def _worth(sizes: Collection[int]) -> int:
+    """What clusters are worth if the cases of one are all alike. Source: Kish, *Survey Sampling*
+    (1965)."""
+    return int(sum(sizes) ** 2 // sum(size**2 for size in sizes))
 
 
 def _usual_clusters(drillable: Drillable, asked: int) -> str:

@@ -227,13 +227,10 @@ def fingerprint(kind: str, settings: Mapping[str, Any]) -> str:
 
 
 def fingerprint_of_function(checker: Checker) -> str:
-    """The hash of a checker that was given as a Python function: its name and its source."""
-    try:
-        source = inspect.getsource(checker)
-    except (OSError, TypeError):
-        source = ""
-    name = getattr(checker, "__qualname__", type(checker).__qualname__)
-    return hashlib.sha256(json.dumps([name, source]).encode()).hexdigest()
+    """The hash of a checker that was given as a Python function: see `fingerprints`."""
+    from exitdrill.fingerprints import fingerprint_of
+
+    return fingerprint_of(checker)
 
 
 def _text(case: Case) -> str:

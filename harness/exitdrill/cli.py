@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import io
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,7 +70,7 @@ def run(
         sequential=sequential,
         watcher=watcher,
     )
-    _show(result, quiet)
+    _show(result, scenario, quiet)
     return result.exit_code
 
 
@@ -144,14 +145,17 @@ def validate(scenario: str) -> None:
     from exitdrill.drillable import check
     from exitdrill.plan import make_plan, most, warnings
     from exitdrill.scenario import load
+    from exitdrill.sentences import count_of
 
     drillable = check(load(scenario))
     plan = make_plan(drillable)
     spend = most(plan)
-    _say(
-        f"valid: {drillable.workload.size} cases, {len(plan.arms)} arms, "
-        f"{len(drillable.scenario.gates)} gates; a drill makes {spend.calls} calls"
-    )
+    counts = [
+        count_of(drillable.workload.size, "case"),
+        count_of(len(plan.arms), "arm"),
+        count_of(len(drillable.scenario.gates), "gate"),
+    ]
+    _say(f"valid: {', '.join(counts)}; a drill makes {count_of(spend.calls, 'call')}")
     for warning in warnings(drillable, plan):
         _say(f"note: {warning}")
 
@@ -218,18 +222,18 @@ def _code() -> int:
     return code if isinstance(code, int) else 0
 
 
-def _show(result: Result, quiet: bool) -> None:
-    overall = result.report["verdict"]
+def _show(result: Result, scenario: str, quiet: bool) -> None:
+    from exitdrill.report import terminal
+
     if not quiet:
-        if first := result.report["incumbent"]["first"]:
-            _say(f"\n{_printable(first)}")
-        for candidate in result.report["candidates"]:
-            _say(f"\n{candidate['name']}: {_words(candidate['verdict']['status'])}")
-            for reason in candidate["verdict"]["reasons"]:
-                _say(f"  {_printable(reason)}")
+        for line in terminal.lines(result.report):
+            _say(_printable(line))
         _say(f"\nreport: {result.folder / 'report.html'}\n")
-    reasons = "; ".join(_printable(reason) for reason in overall["reasons"])
-    _say(f"verdict: {_words(overall['status'])} ({reasons})")
+        if not result.completed:
+            command = shlex.join(["exitdrill", "run", scenario, "--resume", str(result.folder)])
+            _say(_printable(f"to go on: {command}"))
+            _say("")
+    _say(_printable(terminal.verdict(result.report)))
 
 
 def _say(text: object, *, err: bool = False) -> None:
@@ -239,10 +243,6 @@ def _say(text: object, *, err: bool = False) -> None:
         # Whoever read our output has gone, or its disk is full: no verdict, and no end.
         stream = sys.stderr if err else sys.stdout
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def _words(status: str) -> str:
-    return status.replace("_", " ")
 
 
 def _printable(text: str) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import hashlib
 import itertools
+import json
 import os
 import signal
 import tempfile
@@ -46,6 +47,7 @@ from exitdrill.replay import Replay
 from exitdrill.report import REPORT, render
 from exitdrill.results import write_results
 from exitdrill.scenario import Scenario
+from exitdrill.sentences import count_of
 from exitdrill.swap import Swap, SwapFailed, apply
 
 EXIT_CODES = {"ready": 0, "not_ready": 1, "inconclusive": 3}
@@ -146,8 +148,18 @@ def _resume(
         now = make_plan(drillable, asked, sequential=recorded["mode"] == "sequential")
         edited = check_same(now.without(secrets), recorded)
         plan = Plan(recorded, now.census, now.judging)
+        journal.check_cases(
+            recorded["workload"]["cases_sha256"], drillable.workload, asked, places(plan)
+        )
         journal.hide(secrets)
-        _note_edits(journal, plan, edited, watcher)
+        news = _note_edits(journal, plan, edited, watcher)
+        whole = None if news else _whole(journal)
+        if whole is not None:
+            watcher.note(f"folder: {folder}")
+            watcher.note("this drill is complete: nobody is asked, and its verdict stands")
+            write_plan(plan, folder)  # it may be gone
+            render(folder, check=False)
+            return Result(folder, whole)
         _load_embedder(drillable)
         write_plan(plan, folder)  # once more: it may be gone, or edited
         journal.put_inputs({"budget": now.document["budget"]})
@@ -160,7 +172,7 @@ def _execute(
     drillable: Drillable, plan: Plan, journal: Journal, watcher: progress.Watcher
 ) -> Result:
     folder = journal.path.parent
-    stopped = None
+    stopped, before = None, _made(journal)
     announce(drillable, plan, watcher)
     watcher.note(f"folder: {folder}")
     try:
@@ -172,11 +184,35 @@ def _execute(
         watcher.note(f"stopped: {stop}")
     finally:
         watcher.end()
-    journal.put_inputs({"stopped": stopped, "ended": _now(), "report_sha256": None})
+    known = journal.input("ended") if _made(journal) == before else None  # nobody was asked
+    journal.put_inputs({"stopped": stopped, "ended": known or _now(), "report_sha256": None})
     report = write_results(journal, drillable.checkers, folder, drillable.embedder)
     journal.put_inputs({"report_sha256": _sha256(folder / REPORT)})
     render(folder, check=False)  # that we write what the schema says is for the tests to see
     return Result(folder, report)
+
+
+def _made(journal: Journal) -> tuple[int, int]:
+    """How many calls were made, and how many of them are not known to have come back."""
+    return journal.spend().calls, journal.lost_calls()
+
+
+def _whole(journal: Journal) -> dict[str, Any] | None:
+    """The report of a drill in which nothing is left to be done; None where something is.
+
+    An arm that broke off is tried again; one whose swap failed is not.
+    """
+    path = journal.path.with_name(REPORT)
+    judge = journal.input("judge", {}).get("status", "complete")
+    if journal.input("stopped") is not None or judge not in {"complete", "not_asked"}:
+        return None
+    if not path.is_file() or _sha256(path) != journal.input("report_sha256"):
+        return None
+    report: dict[str, Any] = json.loads(path.read_bytes())
+    swaps = journal.input("swaps", {})
+    arms = [report["incumbent"], *report["candidates"]]
+    asked = [arm for arm in arms if "error" not in swaps.get(arm["name"], {})]
+    return report if all(arm["status"] == "complete" for arm in asked) else None
 
 
 def _sha256(path: Path) -> str:
@@ -204,14 +240,20 @@ def _registered(journal: Journal) -> dict[str, Any]:
 
 def _note_edits(
     journal: Journal, plan: Plan, edited: Sequence[str], watcher: progress.Watcher
-) -> None:
-    """Keep on the record that what decides was edited after the first call."""
+) -> bool:
+    """Keep on the record that what decides was edited after the first call. Returns whether that
+    is news."""
     found = [f"the scenario ({', '.join(edited)})"] if edited else []
     found += [each for each in [edited_file(plan, journal.path.parent)] if each]
-    if found:
-        known = journal.input("edited", [])
-        journal.put_inputs({"edited": list(dict.fromkeys([*known, *found]))})
-        watcher.note(f"note: edited since the plan was registered: {'; '.join(found)}")
+    if not found:
+        return False
+    watcher.note(f"note: edited since the plan was registered: {'; '.join(found)}")
+    known = journal.input("edited", [])
+    edits = list(dict.fromkeys([*known, *found]))
+    if edits == known:
+        return False
+    journal.put_inputs({"edited": edits})
+    return True
 
 
 def _secrets(scenario: Scenario) -> list[str]:
@@ -243,9 +285,9 @@ def announce(drillable: Drillable, plan: Plan, watcher: progress.Watcher) -> Non
     currency = _currency(drillable.scenario)
     money = f", at most {spend.money:.4f} {currency} and" if currency else ","
     watcher.note(
-        f"{plan.document['scenario']}: {plan.document['workload']['asked']} cases, "
-        f"{len(plan.arms)} arms, {spend.calls} calls{money} at most {spend.tokens:,} tokens "
-        "(retries come on top)"
+        f"{plan.document['scenario']}: {count_of(plan.document['workload']['asked'], 'case')}, "
+        f"{count_of(len(plan.arms), 'arm')}, {count_of(spend.calls, 'call')}{money} at most "
+        f"{count_of(spend.tokens, 'token')} (retries come on top)"
     )
     if budget is not None:
         limits = budget.model_dump(exclude_none=True)

@@ -18,7 +18,7 @@ from exitdrill.embedder import Embedder
 from exitdrill.environment import looks_secret
 from exitdrill.errors import AdapterError, ScenarioError
 from exitdrill.judge.check import MEASURE as JUDGED
-from exitdrill.judge.check import Labels, check_judge, read_labels
+from exitdrill.judge.check import Labels, check_judge, check_place, read_labels
 from exitdrill.measures import BY_NAME, embedding, gate_problem
 from exitdrill.scenario import BudgetSpec, CheckerSpec, Scenario
 from exitdrill.workload import Case, CaseList, Workload, open_workload, output_limit
@@ -67,6 +67,7 @@ def _check(scenario: Scenario) -> Drillable:
     hashes = {name: _checker_hash(scenario, name) for name in scenario.checkers}
     workload = _workload(scenario)
     backends = {name: make_backend(scenario, name) for name in scenario.called}
+    check_place(scenario, backends)
     for name in scenario.called:
         _check_key(scenario, name)
         _check_server(scenario, name)
@@ -148,7 +149,7 @@ def _check_gates(scenario: Scenario) -> None:
             problem = problem or "nobody judges: give a [judge] with a backend"
         if problem:
             bound = "margin" if gate.limit is None else "limit"
-            place = bound if problem.startswith("is a share") else "measure"
+            place = bound if problem.startswith(("is a share", "cannot fail")) else "measure"
             raise ScenarioError(problem, key=f"gates[{number}].{place}")
         if titles.index(gate.title) < number:
             raise ScenarioError("two gates have this name", key=f"gates[{number}].name")

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from exitdrill.backend import Operation
+from exitdrill.caseshash import CasesHash
 from exitdrill.delay import Delays
 from exitdrill.errors import JournalError, StorageFailed
 from exitdrill.judge.question import PREFIX
@@ -51,6 +52,9 @@ TRIALS = (
 )
 JUDGE = f"{PREFIX}*"
 """What the arms are called under which a judge's trials stand."""
+CASES = "SELECT id, operation, body, meta FROM cases"
+MOST_NAMED = 3
+"""Cases that an error names; the rest is counted."""
 EVERY = 2**62
 """A position beyond all others."""
 NOT_BEGUN = (
@@ -290,6 +294,41 @@ class Journal:
         for position, case_id, operation, body, meta in rows:
             yield position, self._understood(_case, case_id, operation, body, meta)
 
+    def check_cases(
+        self,
+        registered: str,
+        workload: Workload,
+        limit: int | None = None,
+        places: Sequence[int] | None = None,
+    ) -> None:
+        """Hold the cases against the hash that was registered in the plan.
+
+        The further arguments are those of `put_cases`. Raises `JournalError`, naming the cases that
+        are not as they were.
+        """
+        if registered == self._cases_sha256():
+            return
+        edited, count = [], 0
+        for number, case in enumerate(islice(workload, limit)):
+            position = places[number] if places else number
+            stored = list(self._rows(f"{CASES} WHERE position = ?", (position,)))
+            if stored != [_row(position, case)[1:5]]:
+                count += 1
+                edited += [repr(case.id[:80])] if count <= MOST_NAMED else []
+        which = ", ".join(edited) or "there are others"
+        more = f" and {count - MOST_NAMED:,} more" if count > MOST_NAMED else ""
+        raise JournalError(
+            f"the cases in it were edited after they had been registered: {which}{more}. Nothing "
+            "can be judged by them; restore the file, or start a new drill",
+            path=self.path,
+        )
+
+    def _cases_sha256(self) -> str:
+        try:
+            return cases_sha256(self._reader)
+        except (sqlite3.Error, UnicodeError) as error:
+            raise self._unreadable(error) from error
+
     def completed(self, arm: str, repeat: int, first: int, last: int) -> set[int]:
         """The positions in a range that this arm has completed."""
         rows = self._rows(
@@ -380,6 +419,17 @@ class Journal:
         if error.sqlite_errorcode & 0xFF in DISK:
             return StorageFailed(f"the journal {self.path} cannot be read: {error}")
         return JournalError(f"is damaged: {error}", path=self.path)
+
+
+def cases_sha256(db: sqlite3.Connection) -> str:
+    """The hash of all cases in a journal, read one by one.
+
+    Raises ``sqlite3.Error``, and `UnicodeError` for what is no text.
+    """
+    digest = CasesHash()
+    for row in db.execute(CASES):
+        digest.add(*map(str, row))
+    return digest.hexdigest()
 
 
 def _busy(answers: int, nanoseconds: int, delays: str) -> Busy:

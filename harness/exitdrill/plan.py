@@ -25,6 +25,7 @@ from exitdrill.records import Spend
 from exitdrill.redaction import Redactor
 from exitdrill.resolution import resolution_warnings
 from exitdrill.scenario import BackendSpec, Scenario
+from exitdrill.sentences import count_of
 from exitdrill.workload import TAG
 
 SCHEMA_VERSION = 2
@@ -133,6 +134,7 @@ def make_plan(drillable: Drillable, limit: int | None = None, *, sequential: boo
             "cases": drillable.workload.size,
             "asked": census.asked,
             "sha256": drillable.workload.sha256,
+            "cases_sha256": census.cases_sha256,
             "sampling": census.settings,
         },
         "clusters": asdict(census.clusters),
@@ -194,7 +196,10 @@ def warnings(drillable: Drillable, plan: Plan) -> list[str]:
     asked = plan.document["workload"]["asked"]
     unjudged = plan.census.unjudged if plan.census else 0
     if unjudged:
-        found.append(f"{unjudged} of {asked} cases name no checker, so nobody can say who is right")
+        found.append(
+            f"{unjudged:,} of {count_of(asked, 'case')} name no checker, so nobody can say who is "
+            "right"
+        )
     if not drillable.scenario.gates:
         found.append("there are no gates, so the verdict will be inconclusive")
     found += _of_clusters(plan)
@@ -203,7 +208,10 @@ def warnings(drillable: Drillable, plan: Plan) -> list[str]:
     budget = drillable.scenario.budget
     calls = plan.document["calls"]
     if budget is not None and budget.requests is not None and budget.requests < calls:
-        found.append(f"the budget of {budget.requests} requests ends before the {calls} calls do")
+        found.append(
+            f"the budget of {count_of(budget.requests, 'request')} ends before the "
+            f"{count_of(calls, 'call')} do"
+        )
     return found
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,10 +17,15 @@ from exitdrill.measures.base import Measure
 from exitdrill.plan import Plan, most, most_of, warnings
 from exitdrill.records import Spend
 from exitdrill.report.text import shorten
-from exitdrill.resolution import Resolution, resolution_warnings, resolutions
+from exitdrill.resolution import (
+    Resolution,
+    cases_that_resolve,
+    resolution_warnings,
+    resolutions,
+    units,
+)
 from exitdrill.scenario import Scenario
-from exitdrill.sentences import amount, level
-from exitdrill.stats import sample_size_paired
+from exitdrill.sentences import amount, count_of, level
 from exitdrill.workload import Case, output_limit
 
 LONGEST_SETTING = 120
@@ -63,7 +67,8 @@ def lines(drillable: Drillable, plan: Plan) -> Iterator[str]:
     asked, cases = document["workload"]["asked"], document["workload"]["cases"]
     head = f"{document['scenario']}: {document['title']}" if document["title"] else None
     yield head or document["scenario"]
-    yield f"{asked:,} of {cases:,} cases, asked of {len(plan.arms)} arms; nothing was called"
+    there = f"{asked:,} of {count_of(cases, 'case')}"
+    yield f"{there}, asked of {len(plan.arms)} arms; nothing was called"
     yield ""
     yield from _spend(drillable, plan)
     yield ""
@@ -198,12 +203,19 @@ def _clusters(found: Mapping[str, Any]) -> str:
         found["by"], f"by {found['by']}"
     )
     if found["largest"] == 1:
-        return f"{by}: every one of {found['count']:,} cases is independent"
-    return f"{by}: {found['count']:,}, the largest of {found['largest']:,} cases"
+        count = found["count"]
+        every = "the only case" if count == 1 else f"every one of {count:,} cases"
+        return f"{by}: {every} is independent"
+    said = f"{by}: {found['count']:,}, the largest of {found['largest']:,} cases"
+    if found["effective"] < found["count"]:
+        said += f"; as they differ in size, worth {found['effective']:,}"
+    return f"{said}; each is reckoned as if its cases were all alike"
 
 
 def _settings(rows: Sequence[Mapping[str, Any]]) -> str:
-    return "; ".join(f"{_setting(row['settings'])}: {row['cases']:,} cases" for row in rows)
+    return "; ".join(
+        f"{_setting(row['settings'])}: {count_of(row['cases'], 'case')}" for row in rows
+    )
 
 
 def _setting(found: Mapping[str, Any] | None) -> str:
@@ -221,7 +233,6 @@ def _setting(found: Mapping[str, Any] | None) -> str:
 def _gates(plan: Plan) -> Iterator[str]:
     document = plan.document
     found = resolutions(document)
-    tested = sum(each.sampled for each in found)
     for gate, each in zip(document["gates"], found, strict=True):
         measure = BY_NAME[gate["measure"]]
         yield f"gate {each.gate!r}: {_what(measure, each, document)}"
@@ -229,11 +240,11 @@ def _gates(plan: Plan) -> Iterator[str]:
             yield "  counted or computed, not drawn from a sample: any limit can be resolved"
             continue
         yield f"  {_cases(each, document)}; {_smallest(each)}"
-        yield f"  {_resolved(each, document, tested)}"
-    if plan.sequential and tested:
+        yield f"  {_resolved(each, document)}"
+    if plan.sequential and any(each.sampled for each in found):
         yield (
-            "note: these figures are those of a drill that is looked at once; one that is looked "
-            "at while it runs takes more cases where the difference is near the margin"
+            "note: a drill that is looked at while it runs takes more cases than one that is "
+            "judged once, at the end; the figures above allow for it"
         )
 
 
@@ -257,22 +268,27 @@ def _unit(measure: Measure, document: Mapping[str, Any]) -> str:
 
 
 def _cases(each: Resolution, document: Mapping[str, Any]) -> str:
-    things = "cases" if document["clusters"]["largest"] == 1 else "independent clusters"
-    if each.at_least == sys.maxsize:
-        return f"{each.cases:,} {things}; no number of them shows a margin of nothing"
-    return f"{each.cases:,} {things}, of at least {each.at_least:,} that it takes"
+    there = units(each.cases, document)
+    if each.never is not None:
+        return there
+    return f"{there}, of at least {each.at_least:,} that it takes"
 
 
 def _smallest(each: Resolution) -> str:
-    if each.smallest is not None:
-        return f"the smallest effect that can be detected: {amount(each.unit, each.smallest)}"
-    return "the smallest effect that can be detected is not known beforehand"
+    if each.smallest is None:
+        return "the smallest effect that can be detected is not known beforehand"
+    if each.smallest >= 1:
+        return "no effect can be detected"
+    return f"the smallest effect that can be detected: {amount(each.unit, each.smallest)}"
 
 
-def _resolved(each: Resolution, document: Mapping[str, Any], gates: int) -> str:
+def _resolved(each: Resolution, document: Mapping[str, Any]) -> str:
     """Whether the workload can resolve a gate's margin, and what would."""
-    if each.cases < each.at_least:
-        return f"cannot pass: there are too few cases{_enough(each, document, gates)}"
+    if each.never is not None:
+        return f"cannot pass: {each.never}"
+    if each.hopeless:
+        few = "independent clusters" if document["clusters"]["largest"] > 1 else "cases"
+        return f"{each.hopeless}: there are too few {few}{_enough(each, document)}"
     if each.smallest is None or each.margin is None:
         measure = "limit" if each.margin is None else "margin"
         return f"whether the workload resolves the {measure} depends on how much the answers vary"
@@ -280,33 +296,16 @@ def _resolved(each: Resolution, document: Mapping[str, Any], gates: int) -> str:
     if each.smallest > each.margin:
         return (
             f"likely to stay open: the margin of {margin} is finer than the workload can resolve"
-            f"{_enough(each, document, gates)}"
+            f"{_enough(each, document)}"
         )
     return f"the workload can resolve the margin of {margin}"
 
 
-def _enough(each: Resolution, document: Mapping[str, Any], gates: int) -> str:
+def _enough(each: Resolution, document: Mapping[str, Any]) -> str:
     """How many cases would do."""
-    needed = cases_that_resolve(each, document, gates)
+    needed = cases_that_resolve(each, document)
     if needed is None:
-        return ", and no number of cases would do"
-    things = "cases" if document["clusters"]["largest"] == 1 else "independent clusters"
+        return ", and no number of cases that anybody asks would do"
     if each.smallest is None:
-        return f"; {needed:,} {things} at the least would do"
-    return f"; {needed:,} {things} would"
-
-
-def cases_that_resolve(each: Resolution, document: Mapping[str, Any], gates: int) -> int | None:
-    """How many cases (or clusters) resolve a gate's margin with the plan's power, where both sides
-    are truly equal: as many as `stats.sample_size_paired` says, and never fewer than it takes at
-    all. None where no number of them does.
-
-    ``gates`` is how many gates rest on a sample.
-    """
-    if each.at_least == sys.maxsize:
-        return None
-    if each.smallest is None or not each.margin:
-        return each.at_least
-    alpha, power = document["alpha_per_candidate"], document["power"]
-    size = sample_size_paired(document["discordance"], each.margin, alpha, power, gates)
-    return max(size, each.at_least)
+        return f"; it takes {units(needed, document)} at the least"
+    return f"; {units(needed, document)} would"

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import IO, Any, Protocol, cast
 
 from exitdrill.records import Spend
+from exitdrill.sentences import count_of
 
 SECONDS_BETWEEN_LINES = 10.0
 Counts = Mapping[str, int]
@@ -169,7 +170,8 @@ class Terminal:
 
     def _spend(self) -> str:
         money = f", {self._spent.money:.4f} {self._currency}" if self._currency else ""
-        return f"{self._spent.calls} calls, {self._spent.tokens} tokens{money}"
+        calls, tokens = self._spent.calls, self._spent.tokens
+        return f"{count_of(calls, 'call')}, {count_of(tokens, 'token')}{money}"
 
     def _line(self) -> str:
         arms = ", ".join(

@@ -34,7 +34,7 @@ from exitdrill.measures.groups import Tally
 from exitdrill.measures.volume import volume
 from exitdrill.records import Exchange
 from exitdrill.selection import Selection
-from exitdrill.sentences import level
+from exitdrill.sentences import count_of, level
 from exitdrill.verdict import (
     Gate,
     Verdict,
@@ -50,6 +50,8 @@ SCHEMA_VERSION = 1
 MAKERS_SHOWN = 5
 LEAST_RIGHT = 0.5
 """The share of its answers below which an incumbent fails its own ground truth."""
+
+_IN_A_ROW = re.compile(r"(?<=times in a row )\w+")
 
 Json = dict[str, Any]
 
@@ -196,10 +198,12 @@ def _said_first(incumbent: str, success: Array, answered: Array) -> str | None:
         return None
     share = level("share", right)
     if right < LEAST_RIGHT:
+        known = f"only {share} of the answers of {incumbent} are"
+        if not right:
+            known = f"none of the answers of {incumbent} is"
         return (
-            f"The incumbent fails its own ground truth: only {share} of the answers of "
-            f"{incumbent} are what was expected. A candidate may be as good as that and still be "
-            "of no use."
+            f"The incumbent fails its own ground truth: {known} what was expected. A candidate may "
+            "be as good as that and still be of no use."
         )
     return (
         f"The incumbent is not always right itself: {share} of the answers of {incumbent} are "
@@ -211,9 +215,9 @@ def _candidate(journal: Journal, plan: Json, facts: Facts, name: str) -> tuple[J
     arms = journal.input("arms", {})
     alpha = plan["alpha_per_candidate"]
     pair = facts.pair(name, alpha)
-    gates = judge(plan["gates"], pair, alpha, plan["power"])
+    gates = list(map(_plain, judge(plan["gates"], pair, alpha, plan["power"])))
     status = _status(plan, facts, arms, name, journal.input("stopped"))
-    obstacles = [] if status["status"] == "complete" else [status["status_reason"]]
+    obstacles = list(_obstacles(status, arms.get(name, {}).get("reason")))
     veto = _veto(journal, pair)
     edited: list[str] = journal.input("edited", [])
     verdict = verdict_of(gates, [*obstacles, *unanswered(pair)], veto, rates(pair), edited)
@@ -224,6 +228,7 @@ def _candidate(journal: Journal, plan: Json, facts: Facts, name: str) -> tuple[J
         **{section: [] for section in ("drift", "latency", "cost", "change")},
         "gates": [_gate(gate) for gate in gates],
         "verdict": {"status": verdict.status, "reasons": list(verdict.reasons)},
+        "veto": veto,
         "distributions": distributions(pair),
         "volume": volume(pair),
         "delay": _delay(pair.candidate),
@@ -237,12 +242,30 @@ def _candidate(journal: Journal, plan: Json, facts: Facts, name: str) -> tuple[J
     return report, verdict
 
 
+def _plain(gate: Gate) -> Gate:
+    """A gate whose reason says why there is no figure, and not how it would have been made: that
+    stands beside it."""
+    if gate.method is None or gate.cause not in {"too_few", "not_measured"}:
+        return gate
+    why, _, how = gate.method.partition("; ")
+    reason = gate.reason.replace(gate.method, why, 1)
+    return replace(gate, reason=reason, method=how or None)
+
+
+def _obstacles(status: Json, broken: str | None) -> Iterator[str]:
+    """Why a candidate could not be asked as planned, where it could not."""
+    if status["status"] == "complete":
+        return
+    broke_off = status["status"] == "broken_off" and broken is not None
+    yield f"broke off: {status['status_reason']}" if broke_off else status["status_reason"]
+
+
 def _veto(journal: Journal, pair: Pair) -> str | None:
     """What makes a candidate not ready whatever its gates say."""
     name = pair.candidate.name
     swap_error = journal.input("swaps", {}).get(name, {}).get("error")
     if swap_error is not None:
-        return f"swap_failed: {swap_error}"
+        return f"veto: the swap cannot be applied: {swap_error}"
     ours, theirs = (
         np.nan_to_num(arm.columns["unsupported"]).any(axis=1)
         for arm in (pair.incumbent, pair.candidate)
@@ -251,8 +274,8 @@ def _veto(journal: Journal, pair: Pair) -> str | None:
     if not lost:
         return None
     return (
-        f"feature_missing: {name} cannot take {lost:,} of the {theirs.size:,} requests as they "
-        "are, and the incumbent can: see its edits and its errors"
+        f"veto: a feature that the workload uses is missing: {name} cannot take {lost:,} of the "
+        f"{theirs.size:,} requests as they are, and the incumbent can: see its edits and its errors"
     )
 
 
@@ -305,7 +328,8 @@ def _description(plan: Json, facts: Facts, arms: Json, name: str) -> Json:
     """What is known of a backend: what it said at the start, and with each answer."""
     known: Json = arms.get(name, {}).get("description") or _planned(plan["backends"][name])
     makers = [
-        f"{said}: {count} answers" for said, count in facts.makers[name].most_common(MAKERS_SHOWN)
+        f"{said}: {count_of(count, 'answer')}"
+        for said, count in facts.makers[name].most_common(MAKERS_SHOWN)
     ]
     return known | {"details": known["details"] | ({"answers_made_by": makers} if makers else {})}
 
@@ -323,6 +347,8 @@ def _status(plan: Json, facts: Facts, arms: Json, name: str, stopped: str | None
     completed = int(np.count_nonzero(~np.isnan(answered)))
     counts = {"completed_trials": completed, "answered_trials": int(np.nansum(answered))}
     reason = arms.get(name, {}).get("reason")
+    if reason is not None:  # the kind of an error is a word of ours
+        reason = _IN_A_ROW.sub(lambda kind: kind[0].replace("_", " "), reason, count=1)
     if completed >= planned and reason is None:
         return {"status": "complete", "status_reason": None, **counts}
     status = "broken_off" if completed else "not_started"
@@ -352,13 +378,17 @@ def _money(plan: Json, amount: float) -> Json | None:
 def _not_tested(journal: Journal, plan: Json) -> Iterator[str]:
     """What this drill says nothing about."""
     workload, replay = plan["workload"], plan["replay"]
-    if journal.input("stops", {}):
+    if any(asked < workload["asked"] for asked in journal.input("stops", {}).values()):
         yield (
-            f"Not all of the {workload['asked']} cases: the drill asked them in a random order, "
-            "and stopped asking a candidate as soon as every gate was decided."
+            f"Part of the {workload['asked']:,} cases: the drill asked them in a random order, "
+            "and stopped asking a candidate as soon as every gate was decided. In the cases that "
+            "were not asked, nothing was tested that is no gate: how answers change there, what "
+            "they cost and how long they take is not known."
         )
+    if journal.input("stopped") is not None:
+        yield "What the drill would have asked after it stopped."
     if workload["asked"] < workload["cases"]:
-        yield (f"Only the first {workload['asked']} of {workload['cases']} cases were asked.")
+        yield f"Only the first {workload['asked']:,} of {workload['cases']:,} cases were asked."
     yield "The app was not run: its recorded requests were replayed."
     swaps = journal.input("swaps", {})
     without = [name for name in plan["candidates"] if name not in swaps]
@@ -384,13 +414,13 @@ def _not_known(facts: Facts, clusters: Json, cases: int, distinct: int) -> Itera
     judged = int(np.count_nonzero(known))
     if judged < cases:
         yield (
-            f"Success is known for {judged:,} of {cases:,} cases: the others were not asked, or "
-            "not answered, or no answer is expected, or none could be judged."
+            f"Success is known for {judged:,} of {count_of(cases, 'case')}: the others were not "
+            "asked, or not answered, or no answer is expected, or none could be judged."
         )
     if distinct < cases and clusters["by"] != "request":
         yield (
-            f"{cases} cases, but only {distinct} distinct requests: the same request again is no "
-            f"independent case, and the clusters are by {clusters['by']}."
+            f"{count_of(cases, 'case')}, but only {count_of(distinct, 'distinct request')}: the "
+            f"same request again is no independent case, and the clusters are by {clusters['by']}."
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -121,6 +121,8 @@ class World:
         return drawn
 
 
+LOST: dict[str, Any] = {"cluster": 10, "icc": 1.0, "discordance": 0.01, "noise": 0.05}
+"""Sessions that go wrong as a whole, and seldom, beside a little noise in every answer."""
 WORLDS = (
     World("480 cases, margin 7 points", 480, 0.07),
     World("248 cases, margin 5 points", 248, 0.05),
@@ -131,9 +133,10 @@ WORLDS = (
     World("two candidates", 248, 0.05, candidates=2),
     World("three candidates", 248, 0.05, candidates=3),
     World("two gates (Holm)", 248, 0.05, answered_gate=True),
-    World("40 clusters of 12, ICC 0.3", 480, 0.07, cluster=12, icc=0.3),
+    World("60 clusters of 8, ICC 0.3", 480, 0.07, cluster=8, icc=0.3),
     World("20 clusters of 6, ICC 0.5", 120, 0.2, cluster=6, icc=0.5),
     World("60 clusters of 8, all alike", 480, 0.15, cluster=8, icc=1.0),
+    World("100 sessions of 10, lost as a whole", 1000, 0.05, **LOST),
     World("noisy: every fifth answer anew, K=3", 480, 0.07, noise=0.2, repeats=3),
     World("graded answers (chrF), 200 cases", 200, 0.05, measure="chrf"),
     World("graded answers, 40 clusters of 8", 320, 0.1, measure="chrf", cluster=8, icc=0.3),

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import enum
+import functools
 import json
+import os
+import re
+import subprocess
+import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from exitdrill import checkers
 from exitdrill.backend import Reply, Request
-from exitdrill.checkers import CheckerProblem
+from exitdrill.checkers import Checker, CheckerProblem
 from exitdrill.errors import ScenarioError
 from exitdrill.workload import Case
 
@@ -325,6 +335,153 @@ def test_fingerprints_follow_what_a_checker_does_and_not_where_it_lies(tmp_path:
     assert len(kinds | {checkers.fingerprint("exact", {"strip": False})}) == 3
 
 
+LEAST = 0.5
+OTHERS = {"a": 1}
+
+
+def helper(text: str) -> bool:
+    return len(text) > LEAST
+
+
+def accepting(*texts: Any, least: float = 0.5, **more: Any) -> Checker:
+    def check(reply: Reply, case: Case) -> bool:
+        return reply.text in texts and len(reply.text) > least and bool(more)
+
+    return check
+
+
+def by_default(least: float) -> Checker:
+    def check(reply: Reply, case: Case, least: float = least, *, most: float = least) -> bool:
+        return least < len(reply.text) < most
+
+    return check
+
+
+def with_helper(reply: Reply, case: Case) -> bool:
+    return helper(reply.text) and reply.text in OTHERS
+
+
+@dataclass(slots=True)
+class Slotted:
+    least: Any
+
+
+class Strict:
+    def __init__(self, least: Any) -> None:
+        self.least = least
+
+    def __call__(self, reply: Reply, case: Case) -> bool:
+        return bool(len(reply.text) > self.least)
+
+    def judge(self, reply: Reply, case: Case) -> bool:
+        return self(reply, case)
+
+    def __repr__(self) -> str:
+        raise AssertionError("executed")
+
+    __hash__ = None  # type: ignore[assignment]  # nor asked for this
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError("executed")
+
+
+class Slots:
+    __slots__ = ("least", "unset")
+
+    def __init__(self, least: float) -> None:
+        self.least = least
+
+    def __call__(self, reply: Reply, case: Case) -> bool:
+        return len(reply.text) > self.least
+
+
+def typed_in(source: str) -> Checker:
+    """A function without a file."""
+    found: dict[str, Any] = {}
+    exec(source, found)  # our own text
+    made: Checker = found["check"]
+    return made
+
+
+def doubled(depth: int, end: float) -> list[Any]:
+    found: list[Any] = [end]
+    for _ in range(depth):
+        found = [found, found]
+    return found
+
+
+Kind = enum.Enum("Kind", "ONE TWO")
+DECIDED: list[Callable[[Any], Any]] = [
+    accepting,
+    lambda value: accepting({"deep": [({value},)]}),
+    lambda value: accepting(least=value),
+    lambda value: accepting(more=value),
+    lambda value: accepting(accepting(value)),
+    lambda value: accepting(Slotted(value)),
+    by_default,
+    lambda value: functools.partial(accepting(), value),
+    functools.lru_cache(by_default),
+    lambda value: functools.lru_cache(by_default(value)),
+    lambda value: checkers.guarded(accepting(value), "name"),
+    Strict,
+    lambda value: Strict(value).judge,
+    Slots,
+    lambda value: typed_in(f"def check(reply, case): return len(reply.text) > {value}"),
+]
+
+
+@pytest.mark.parametrize("make", DECIDED)
+def test_what_a_function_decides_by_is_in_its_fingerprint(make: Callable[[Any], Any]) -> None:
+    prints = [checkers.fingerprint_of_function(make(value)) for value in (0.5, 0.9, 0.5)]
+    assert prints[0] == prints[2] != prints[1]
+
+
+def test_what_stands_beside_a_function_is_in_its_fingerprint(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    prints = [checkers.fingerprint_of_function(with_helper)]
+    for name, value in (("LEAST", 0.9), ("OTHERS", {"a": 2}), ("helper", by_default)):
+        monkeypatch.setitem(globals(), name, value)
+        prints.append(checkers.fingerprint_of_function(with_helper))
+    assert len(set(prints)) == len(prints)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (1, True, False),
+        (1, 1.0, False),
+        ("1", 1, False),
+        (["a", "b"], ["b", "a"], False),
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}, True),
+        ({"a", "b", "c"}, {"c", "b", "a"}, True),
+        ([["a"], "b"], [["a", "b"]], False),
+        (re.compile("a" * 300), re.compile("a" * 300, re.I), False),
+        (re.compile("a" * 300), re.compile("a" * 299 + "b"), False),
+        (Decimal("0.5"), Decimal("0.9"), False),
+        (Kind.ONE, Kind.TWO, False),
+        (np.float64(0.5), np.float64(0.9), False),
+        ("\ud800", "\ud801", False),
+        ([10**5000], [10**5000 + 1], False),
+        (str.upper, str.lower, False),
+        (object(), object(), True),  # what differs is where they lie
+        ([Strict(0.5)], [Strict(0.9)], True),  # a value that nobody can read without executing it
+        (doubled(5, 0.5), doubled(5, 0.9), False),
+        (doubled(60, 0.5), doubled(60, 0.5), True),  # 2 ** 60 leaves, each read once
+    ],
+)
+def test_values_in_a_closure(one: Any, other: Any, same: bool) -> None:
+    prints = {checkers.fingerprint_of_function(accepting(value)) for value in (one, other)}
+    assert (len(prints) == 1) == same
+
+
+def test_a_fingerprint_of_what_holds_itself() -> None:
+    texts: list[Any] = ["a"]
+    texts.append(texts)
+    found = checkers.fingerprint_of_function(accepting(texts))
+    assert found == checkers.fingerprint_of_function(accepting(texts))
+
+
 def test_fingerprints_of_functions() -> None:
     def one(reply: Reply, case: Case) -> bool:
         return True
@@ -335,4 +492,25 @@ def test_fingerprints_of_functions() -> None:
     prints = {checkers.fingerprint_of_function(each) for each in (one, two)}
     assert len(prints) == 2
     assert checkers.fingerprint_of_function(one) in prints
-    checkers.fingerprint_of_function(checkers.exact())
+    strict, lenient = checkers.exact(), checkers.exact(strip=False)
+    assert checkers.fingerprint_of_function(strict) != checkers.fingerprint_of_function(lenient)
+
+
+def test_a_fingerprint_is_the_same_in_every_process() -> None:
+    code = (
+        "from tests.harness.test_checkers import accepting, Slotted, with_helper\n"
+        "from exitdrill.checkers import fingerprint_of_function as of\n"
+        "print(of(accepting({'a', 'b', 'c'}, object(), len, {'x': {1, 2}}, Slotted('y'))))\n"
+        "print(of(with_helper))"
+    )
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+            cwd=Path(__file__).parents[2],
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(said) == 1

@@ -118,9 +118,43 @@ def test_limit_and_candidate(here: Path) -> None:
     assert [candidate["name"] for candidate in report["candidates"]] == ["third"]
     assert report["workload"]["asked"] == 3
     assert done.code == 3
-    # It is resumed as it was begun, and complete: nothing changes.
+    # It is resumed as it was begun.
     again = command("run", "s", "--resume", "out", "--quiet")
     assert (again.code, again.out) == (done.code, done.out)
+
+
+def test_a_complete_drill_that_is_resumed_stays_as_it_is(here: Path) -> None:
+    scene(here / "s", cases=ENOUGH)
+    first = command("run", "s", "--out", "out")
+    kept = {name: (here / "out" / name).read_bytes() for name in ("journal.sqlite", "report.json")}
+    (here / "out" / "report.md").unlink()
+    again = command("run", "s", "--resume", "out")
+    assert (again.code, again.out) == (first.code, first.out)
+    assert "this drill is complete: nobody is asked" in again.err
+    assert {name: (here / "out" / name).read_bytes() for name in kept} == kept
+    assert (here / "out" / "report.md").exists()
+
+
+def test_a_report_that_is_made_again_does_not_move_the_end(here: Path) -> None:
+    scene(here / "s", cases=ENOUGH)
+    command("run", "s", "--out", "out")
+    path = here / "out" / "report.json"
+    before = json.loads(path.read_text())
+    path.unlink()
+    assert command("run", "s", "--resume", "out").code == 0
+    assert json.loads(path.read_text()) == before
+
+
+def test_a_drill_without_a_verdict_says_how_it_goes_on(here: Path) -> None:
+    scene(here / "s", toml=TOML + BUDGET)
+    done = command("run", "s", "--out", "out")
+    assert done.code == 4
+    assert "to go on: exitdrill run s --resume out" in done.out.splitlines()
+    (here / "out" / "report.json").unlink()
+    again = command("report", "out")
+    assert again.code == 2
+    assert "there is no verdict yet" in again.err
+    assert "exitdrill run SCENARIO --resume out continues it" in again.err
 
 
 # --- wrong use ----------------------------------------------------------------------------------
@@ -275,7 +309,7 @@ def test_validate_says_what_is_there(here: Path) -> None:
     done = command("validate", "s")
     assert (done.code, done.err) == (0, "")
     assert done.out == (
-        "valid: 4 cases, 2 arms, 1 gates; a drill makes 16 calls\n"
+        "valid: 4 cases, 2 arms, 1 gate; a drill makes 16 calls\n"
         "note: the gate 'success' cannot pass: it takes 29 cases at the least, and there are 4\n"
     )
     assert list(here.iterdir()) == [here / "s"]
@@ -295,7 +329,7 @@ def test_init_writes_what_validate_takes(here: Path) -> None:
     if (Path(builtin.models()) / "ticket-dense").is_dir():
         done = command("validate", "deep/new")
         assert (done.code, done.err) == (0, "")
-        assert done.out.startswith("valid: 3 cases, 2 arms, 1 gates")
+        assert done.out.startswith("valid: 3 cases, 2 arms, 1 gate")
 
 
 def test_lists() -> None:

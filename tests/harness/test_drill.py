@@ -222,7 +222,7 @@ def test_a_swap_that_fails_makes_not_ready_and_is_not_asked(app: Path) -> None:
     assert statuses(result) == {"new": "not_ready", "other": "ready"}
     assert log.of("new") == []
     assert len(log.of("other")) == 40
-    assert result.report["candidates"][0]["verdict"]["reasons"][0].startswith("swap_failed: ")
+    assert result.report["candidates"][0]["verdict"]["reasons"][0].startswith("veto: the swap ")
     assert (app / "app" / "main.py").read_text() == 'MODEL = "old"\n', "the app is not touched"
 
 

@@ -20,13 +20,16 @@ from exitdrill.drill import Result, run
 from exitdrill.drillable import check
 from exitdrill.errors import ScenarioError
 from exitdrill.judge import question as judge
+from exitdrill.measures import MEASURES
+from exitdrill.measures.base import Measure, Row
 from exitdrill.plan import make_plan, most
 from exitdrill.report import render
-from exitdrill.scenario import BackendSpec, BudgetSpec, GateSpec, JudgeSpec, Scenario
+from exitdrill.scenario import BackendSpec, BudgetSpec, GateSpec, JudgeSpec, Scenario, ServerSpec
 from exitdrill.workload import Case, CaseList
 from exitdrill_adapters.scripted import Answer, Error, ScriptedBackend, last_user_text
 
-GATES = [GateSpec(measure="answered", margin=0.5), GateSpec(measure="judge_preference", margin=0.5)]
+GATES = [GateSpec(measure="chrf", margin=0.9), GateSpec(measure="judge_preference", margin=0.5)]
+ALONE = "never the only gate on what the answers say"
 COUNTS = ("wins", "ties", "losses", "inconsistent", "unreadable", "same", "failed")
 
 
@@ -438,11 +441,24 @@ def at(endpoint: str, model: str = "any") -> BackendSpec:
             "judge.backend",
             "the incumbent 'old': it is the same folder of weights",
         ),
-        ({"gates": GATES[1:]}, "gates[0].measure", "never the only gate on the answers"),
+        ({"gates": GATES[1:]}, "gates[0].measure", ALONE),
+        *(
+            ({"gates": [other, GATES[1]]}, "gates[1].measure", ALONE)
+            for other in (
+                GateSpec(measure="total_p95", limit=9),
+                GateSpec(measure="answered", margin=0.1),
+                GateSpec(measure="length", limit=1e9),
+                GateSpec(measure="truncated", margin=0.1),
+                GateSpec(measure="refused", limit=0.5),
+                GateSpec(measure="empty", margin=0.1),
+                GateSpec(measure="unsupported", limit=0.1),
+                GateSpec(measure="same_language", margin=0.1),
+            )
+        ),
         (
-            {"gates": [GateSpec(measure="total_p95", limit=9), GATES[1]]},
-            "gates[1].measure",
-            "never the only gate on the answers",
+            {"gates": [GateSpec(measure="success", margin=1), GATES[1]]},
+            "gates[0].margin",
+            "cannot fail",
         ),
         (
             {"judge": JudgeSpec(backend="referee", labels="none.jsonl")},
@@ -474,6 +490,24 @@ def test_refused_before_any_call(
     assert not log.calls
 
 
+def test_what_may_stand_beside_a_judge() -> None:
+    """Measures of what the answers say; a stranger's says so of itself."""
+    assert {measure.name for measure in MEASURES if measure.content} == {
+        "success",
+        "same_content",
+        "exact_agreement",
+        "field_agreement",
+        "json_valid",
+        "schema_valid",
+        "tool_agreement",
+        "chrf",
+        "edit_similarity",
+        "embedding_similarity",
+    }
+    stranger = Measure("x", "x", "share", "drift", "higher", lambda _: Row())
+    assert not stranger.content
+
+
 @pytest.mark.parametrize(
     "backends",
     [
@@ -484,6 +518,88 @@ def test_refused_before_any_call(
 )
 def test_not_refused(backends: Mapping[str, BackendSpec], tmp_path: Path) -> None:
     check(judged(preferring("new"), root=tmp_path, backends=backends))
+
+
+PUBLIC = "https://api.openai.com/v1"
+
+
+def hosted(model: str, endpoint: str | None = None, vendor: str = "openai") -> BackendSpec:
+    return BackendSpec(
+        adapter="openai", model=model, endpoint=endpoint, key_env="KEY", options={"vendor": vendor}
+    )
+
+
+def served(*more: str, **environment: str) -> BackendSpec:
+    """A backend whose server the drill starts, on a port of its own."""
+    server = ServerSpec(command=["serve", "--port", "{port}", *more], environment=environment)
+    return BackendSpec(adapter="openai", model=f"model-{len(more)}{environment}", server=server)
+
+
+@pytest.mark.parametrize(
+    ("judge", "arm", "part"),
+    [
+        (hosted("big"), hosted("small"), "same endpoint"),
+        (hosted("big"), hosted("small", PUBLIC), "same endpoint"),
+        (hosted("big", f"{PUBLIC}/"), hosted("small"), "same endpoint"),
+        (hosted("big", PUBLIC, "generic"), hosted("small"), "same endpoint"),
+        (hosted("big", "https://API.openai.com.:443/v1"), hosted("small"), "same endpoint"),
+        (hosted("big", vendor="ollama"), hosted("small", "http://[::1]:11434/v1"), "same endpoint"),
+        (hosted("big"), hosted("small", vendor="mistral"), None),
+        (hosted("big", "https://proxy.example/v1"), hosted("small"), None),
+        *(
+            (at(f"http://{host}:8000/v1"), at("http://127.0.0.1:8000/v1", "other"), "same endpoint")
+            for host in (
+                "localhost",
+                "localhost.",
+                "models.localhost",
+                "127.1",
+                "127.8.9.10",
+                "[::1]",
+                "0.0.0.0",
+                "[::]",
+                "[::ffff:127.0.0.1]",
+                "2130706433",
+            )
+        ),
+        (at("http://10.0.0.1:8000/v1"), at("http://127.0.0.1:8000/v1", "other"), None),
+        (served(), served("--model", "x"), None),
+        (served(), served(MODEL="x"), None),
+        (served(), served().model_copy(update={"model": "alias"}), "by the same command"),
+    ],
+)
+def test_a_judge_needs_an_endpoint_of_its_own(
+    judge: BackendSpec,
+    arm: BackendSpec,
+    part: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KEY", "x")
+    drilled = judged(
+        preferring("new"),
+        root=tmp_path,
+        backends={"referee": judge, "new": arm},
+        budget=BudgetSpec(requests=1_000),
+    )
+    if part is None:
+        check(drilled)
+        return
+    with pytest.raises(ScenarioError, match="no judge of the candidate 'new'") as raised:
+        check(drilled)
+    assert raised.value.key == "judge.backend"
+    assert part in raised.value.message
+
+
+def test_a_stranger_may_say_where_it_calls(tmp_path: Path) -> None:
+    class Elsewhere(ScriptedBackend):
+        endpoint = "https://models.example/v1"
+
+    def adapter(config: BackendConfig) -> Elsewhere:
+        return Elsewhere(config, lambda _: Answer(text="x"))
+
+    both = {name: BackendSpec(adapter=adapter, model=name) for name in ("referee", "old")}
+    with pytest.raises(ScenarioError, match="the incumbent 'old': it is at the same endpoint"):
+        check(judged(preferring("new"), root=tmp_path, backends=both))
 
 
 def weighing(says: Say, weights: str | None) -> Adapter:
@@ -568,10 +684,10 @@ def test_a_judge_that_breaks_off_costs_nothing_else(tmp_path: Path) -> None:
     assert "3 times in a row auth" in result.report["judge"]["reason"]
     assert row(result)["candidate"] is None
     assert "broke off" in gate(result)["reason"]
-    (answered,) = [
-        each for each in result.report["candidates"][0]["gates"] if each["measure"] == "answered"
+    (content,) = [
+        each for each in result.report["candidates"][0]["gates"] if each["measure"] == "chrf"
     ]
-    assert answered["status"] == "pass"
+    assert content["status"] == "pass"
     for name in ("report.html", "report.md"):
         text = (tmp_path / "drill" / name).read_text()
         assert "What referee prefers is not measured" in text

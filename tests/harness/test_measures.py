@@ -353,8 +353,8 @@ def test_the_interval_of_a_pooled_share_is_the_linearised_one() -> None:
 def test_a_pooled_share_without_any_difference_is_no_certainty() -> None:
     same = fields(np.ones((50, 2)), np.full((50, 2), 8))
     found = row("field_agreement", pair(same, same))
-    z = 1.6449
-    assert found.interval == pytest.approx((-(z**2) / (50 + z**2), z**2 / (50 + z**2)), abs=1e-4)
+    least = 1 - 0.05 ** (1 / 50)
+    assert found.interval == pytest.approx((-least, least), abs=1e-4)
     assert found.own is not None
     assert found.own[0] == pytest.approx(0.05 ** (1 / 50), abs=1e-4)
     one = fields([[1, 1]], [[8, 8]])
@@ -595,6 +595,18 @@ def test_tokens_are_compared_case_by_case() -> None:
         ({"measure": "success", "limit": 95}, "is a share: write 0.05 for 5 percent"),
         ({"measure": "cost_per_1000", "margin": 1}, "give it a limit, not a margin"),
         ({"measure": "lines", "margin": 1}, "give it a limit, not a margin"),
+        ({"measure": "success", "margin": 1}, "cannot fail: no candidate can be worse by more"),
+        ({"measure": "refused", "margin": 1}, "cannot fail: no candidate can be worse by more"),
+        ({"measure": "chrf", "margin": 1}, "cannot fail: no candidate can be worse by more"),
+        ({"measure": "judge_preference", "margin": 1}, "cannot fail: no candidate can be worse"),
+        ({"measure": "success", "limit": 0}, "cannot fail: no candidate has less than 0 %"),
+        ({"measure": "edit_similarity", "limit": 0}, "cannot fail: no candidate has less than 0 %"),
+        ({"measure": "refused", "limit": 1}, "cannot fail: no candidate has more than 100 %"),
+        ({"measure": "success", "margin": 0.99}, None),
+        ({"measure": "success", "limit": 1}, None),
+        ({"measure": "refused", "limit": 0}, None),
+        ({"measure": "excess_drift", "limit": 0.1}, "no gate can be on it: it is a difference"),
+        ({"measure": "length", "margin": 1}, None),
     ],
 )
 def test_gates_that_cannot_be_judged(spec: dict[str, Any], problem: str | None) -> None:

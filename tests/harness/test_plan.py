@@ -105,8 +105,8 @@ CHANGES: dict[str, tuple[Any, list[str]]] = {
     "patch": (edited("swap/new.patch", "x"), ["swap"]),
     "overlay": (edited("swap/overlay/settings.toml", "x"), ["swap"]),
     "one more file": (edited("swap/overlay/more.toml", ""), ["swap"]),
-    "expectation": (edited("meta.jsonl", lines([meta(0, expected="b")])), ["workload"]),
-    "no expectation": (lambda folder: (folder / "meta.jsonl").unlink(), ["workload"]),
+    "expectation": (edited("meta.jsonl", lines([meta(0, expected="b")])), ["workload"] * 2),
+    "no expectation": (lambda folder: (folder / "meta.jsonl").unlink(), ["workload"] * 2),
     "default checker": (
         edited(
             "scenario.toml",

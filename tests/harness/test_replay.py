@@ -238,7 +238,7 @@ def test_an_arm_that_keeps_failing_the_same_way_is_broken_off(
     assert len(log.of("new")) == 4, "not one call more is paid for"
     assert len(log.of("old")) == len(log.of("other")) == 60
     assert broken_off(result) is not None
-    assert f"4 times in a row {kind}" in str(broken_off(result))
+    assert f"4 times in a row {kind.replace('_', ' ')}" in str(broken_off(result))
     verdicts = {each["name"]: each["verdict"]["status"] for each in result.report["candidates"]}
     # A feature that it lacks is a veto; of the rest nobody knows what it would have answered.
     status = "not_ready" if kind == "unsupported" else "inconclusive"
@@ -424,6 +424,11 @@ def test_a_session_is_replayed_with_its_recorded_context(tmp_path: Path) -> None
 
     made = scenario(CaseList(turns), old=hearing("old"), new=hearing("new"))
     result = run(made, out=tmp_path / "drill")
-    assert result.report["registered"]["clusters"] == {"by": "session", "count": 1, "largest": 2}
+    assert result.report["registered"]["clusters"] == {
+        "by": "session",
+        "count": 1,
+        "largest": 2,
+        "effective": 1,
+    }
     for name, messages in heard.items():
         assert sorted(messages, key=len) == [first, first, second, second], name

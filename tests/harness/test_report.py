@@ -19,7 +19,7 @@ from tests.harness.report_hostile import hostile_report
 from tests.harness.report_sample import rendered
 
 from exitdrill.errors import StorageFailed, UsageError
-from exitdrill.report import RENDERERS, changed, load, render, schema, validate, view
+from exitdrill.report import RENDERERS, changed, fixed, load, render, schema, validate, view
 from exitdrill.report.markdown import HARD_CAP
 from exitdrill.report.units import quantity
 from exitdrill.verdict import Cause, verdict_of
@@ -240,6 +240,8 @@ def test_trials_are_counted(tmp_path: Path) -> None:
     [
         ("share", 0.965, "96.5 %", "+96.5 points"),
         ("share", 1, "100.0 %", "+100.0 points"),
+        ("share", 0.9997, "99.97 %", "+100.0 points"),
+        ("share", 1 - 1e-12, "100.0 %", "+100.0 points"),
         ("share", 0.00004, "0.004 %", "+0.004 points"),
         ("share", 0.0035, "0.35 %", "+0.35 points"),
         ("share", 0.004, "0.4 %", "+0.4 points"),
@@ -482,12 +484,59 @@ def test_an_open_gate_says_why_everywhere(tmp_path: Path, cause: str) -> None:
     for where in ("Against the margins", "Summary\n", "Candidate gpu-host", "Margin"):
         assert f"? open: {words}" in text.partition(where)[2]
     comment = (tmp_path / "report.md").read_text()
-    assert f"| 1 open ({words}) |" in comment
+    assert f"| 1 gate open ({words}) |" in comment
     assert f"| ? open: {words} |" in comment
     error = ET.parse(tmp_path / "junit.xml").find(".//testcase[@name='success']/error")
     assert error is not None
     reason = candidate["gates"][0]["reason"]
     assert error.get("message") == f"open: {words}; {reason}"
+
+
+@pytest.mark.parametrize(
+    ("statuses", "veto", "counts", "causes"),
+    [
+        (["pass"], None, "1 gate passed", "1 gate passed"),
+        (
+            ["pass", "fail"],
+            "no",
+            "1 gate failed, 1 passed, 1 veto",
+            "1 gate failed, 1 passed, 1 veto",
+        ),
+        (
+            ["open", "fail", "open", "fail"],
+            None,
+            "2 gates failed, 2 open",
+            "2 gates failed, 2 open (too few cases)",
+        ),
+        (["open", "open"], None, "2 gates open", "2 gates open (too few cases)"),
+        ([], None, "no gate was judged", "no gate was judged"),
+        ([], "no", "no gate was judged, 1 veto", "no gate was judged, 1 veto"),
+    ],
+)
+def test_gates_and_vetoes_are_counted(
+    statuses: list[str], veto: str | None, counts: str, causes: str
+) -> None:
+    gates = [{"status": each, "cause": "too_few"} for each in statuses]
+    candidate = {"gates": gates, "veto": veto}
+    assert (view.gate_counts(candidate), view.gate_causes(candidate)) == (counts, causes)
+
+
+@pytest.mark.parametrize(
+    ("interval", "text"),
+    [
+        ([-0.0502, 0.01], "−5.02 to +1.00 points"),
+        ([-0.0498, 0.01], "−4.98 to +1.00 points"),
+        ([-0.05, 0.01], "−5.0 to +1.0 points"),
+        ([-0.062, 0.01], "−6.2 to +1.0 points"),
+    ],
+)
+def test_a_figure_never_reads_like_the_margin_that_it_is_not(
+    interval: list[float], text: str
+) -> None:
+    candidate = sample.report()["candidates"][2]
+    raw = candidate["gates"][0] | {"interval": interval, "margin": 0.05}
+    found = view.gate(raw, candidate)
+    assert (found.interval, found.margin) == (text, "≥ −5 points")
 
 
 def test_a_gate_of_an_older_report_is_just_open(tmp_path: Path) -> None:
@@ -542,9 +591,9 @@ def test_a_veto_stands_among_the_reasons(tmp_path: Path) -> None:
     data = sample.report()
     candidate = data["candidates"][1]
     sentences = [f"{gate['name']}: {gate['reason']}" for gate in candidate["gates"]]
-    candidate["verdict"]["reasons"] = ["feature_missing: no tools", *sentences]
+    candidate["verdict"]["reasons"] = ["veto: no tools", *sentences]
     section = rendered(tmp_path, "report.html", data).partition("Candidate other-vendor")[2]
-    assert "<li>feature_missing: no tools</li>" in section
+    assert "<li>veto: no tools</li>" in section
     assert '<li>lines: <span class="status fail">✗ fail</span></li>' in section
 
 
@@ -560,7 +609,7 @@ def test_the_incumbents_own_failure_is_read_first(tmp_path: Path, first: str) ->
     root = ET.parse(tmp_path / "junit.xml")
     verdict = root.find("./testsuite[@name='gpu-host']/testcase[@name='verdict']/error")
     assert verdict is not None
-    assert (verdict.get("message") or "").startswith(f"inconclusive. {first} Gates: 12 open (a ")
+    assert (verdict.get("message") or "").startswith(f"inconclusive. {first} 12 gates open (a ")
 
 
 def test_what_was_edited_stands_once_beside_the_verdict(tmp_path: Path) -> None:
@@ -641,7 +690,8 @@ def test_what_was_registered(
             True,
             "mistral-local was asked 128, other-vendor was asked 64, gpu-host was asked 400",
         ),
-        ({}, True, "of 400 cases; 2,112 calls (73 %) were saved. The error is not larger for it."),
+        ({}, True, "Stopped early: of 400 cases mistral-local was asked 128, other-vendor was"),
+        ({}, True, "2,112 calls (73 %) were saved. The chance of a wrong verdict is not larger"),
         ({"saved_calls": 0}, True, "so nothing was saved"),
         ({"asked": {"gpu-host": 400}}, True, "so nothing was saved"),
         ({}, False, "was broken off before that"),
@@ -675,8 +725,41 @@ def test_an_early_end_says_which_arm_broke_off_and_whose_calls_were_saved(tmp_pa
     data["sequential"] = sample.sequential() | {"asked": asked}
     data["candidates"][1]["status"] = "broken_off"
     found = rendered(tmp_path, "report.md", data)
-    assert "other-vendor was asked 15 (and broke off) of 400 cases" in found
-    assert ("the judge's are not reckoned in" in found) == (data.get("judge") is not None)
+    assert "of 400 cases mistral-local was asked 128, other-vendor was asked 15 (and" in found
+    assert "other-vendor was asked 15 (and broke off). 2,112 calls" in found
+    assert "not counting the judge's" not in found
+    assert "were saved, not counting the judge's." in str(fixed.early(data | {"judge": {"x": 1}}))
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ([], None),
+        (["so"], "So."),
+        (["a; b.", "c …"], "A; b. C …"),
+        (["a", "b", "c", "d"], "A. B. And 2 more, below."),
+    ],
+)
+def test_what_was_not_tested_stands_beside_the_verdict(
+    tmp_path: Path, found: list[str], said: str | None
+) -> None:
+    page = rendered(tmp_path, "report.html", sample.report() | {"not_tested": found})
+    banner = page.partition('class="banner')[2].partition("</div>")[0]
+    comment = (tmp_path / "report.md").read_text().partition("| candidate")[0]
+    if said is None:
+        assert "Not tested" not in banner + comment
+        return
+    assert f"<strong>Not tested:</strong></a> {said}</p>" in banner
+    assert f"**Not tested:** {said}\n" in comment
+
+
+def test_why_a_drill_stopped_is_a_sentence(tmp_path: Path) -> None:
+    data = sample.report()
+    data["drill"] |= {"completed": False, "stopped": "the budget is spent", "cases_asked": 40}
+    data["sequential"] = sample.sequential()
+    page = rendered(tmp_path, "report.html", data)
+    assert "<strong>The drill was not completed.</strong> The budget is spent.</p>" in page
+    assert "gpu-host was asked 400. 40 of 400 cases of the workload were asked." in page
 
 
 def test_how_a_gate_is_judged_is_said(tmp_path: Path) -> None:
@@ -782,11 +865,13 @@ What was judged:
 
 Exit drill of support-tickets, 2026-11-12T09:15:00Z; 400 of 400 cases asked.
 
+**Not tested:** Load: requests were sent one at a time. The way back to the incumbent. And 1 more, below.
+
 | candidate | verdict | gates |
 |---|---|---|
-| mistral-local | ✓ ready | 4 pass |
-| other-vendor | ✗ not ready | 4 fail |
-| gpu-host | ? inconclusive | 2 open (the interval holds the margin, not measured) |
+| mistral-local | ✓ ready | 4 gates passed |
+| other-vendor | ✗ not ready | 4 gates failed |
+| gpu-host | ? inconclusive | 2 gates open (not settled by these cases, not measured) |
 
 <details><summary>Registered before the first call</summary>
 
@@ -815,10 +900,10 @@ Exit drill of support-tickets, 2026-11-12T09:15:00Z; 400 of 400 cases asked.
 | what changed, in 800 pairs | pairs | own noise | example |
 |---|---|---|---|
 | form: white space only | 640 (80.0 %) | 0 | {"a":"invoice"} → {"a":·"invoice"} |
-| another value of category | 84 (10.5 %); 21 lost, 9 gained | 3 | "invoice" → "billing" |
-| another value of urgent | 31 (3.9 %); 4 lost, 6 gained | 28 | true → false |
-| order is missing | 12 (1.5 %); 11 lost | 0 |  |
-| ended by length instead of stop | 3 (0.38 %); 3 lost | not known |  |
+| another value of category | 84 (10.5 %); 21 no longer right, 9 now right | 3 | "invoice" → "billing" |
+| another value of urgent | 31 (3.9 %); 4 no longer right, 6 now right | 28 | true → false |
+| order is missing | 12 (1.5 %); 11 no longer right | 0 |  |
+| ended by length instead of stop | 3 (0.38 %); 3 no longer right | not known |  |
 
 More changes, in report.html: 5.
 
@@ -832,7 +917,7 @@ More changes, in report.html: 5.
 | Time to first token, p95 | 871 ms | 104 ms | −767 ms | −840 to −701 ms | 31 ms | 400 |
 | Time to first token, p50 | 412 ms | 58 ms | −354 ms | −371 to −339 ms | 6 ms | 400 |
 | Whole answer, p50 | 1.31 s | 0.92 s | −0.39 s | −0.44 to −0.35 s | 0.02 s | 400 |
-| Cost (EUR/1000 requests) | 1.90 | 0.41 | −1.49 | not measured | not measured | 400 |
+| Cost (EUR per 1,000 requests) | 1.90 | 0.41 | −1.49 | not measured | not measured | 400 |
 | Tokens per answer | 41.2 | 43.9 | +2.7 | +2.1 to +3.3 | 0.2 | 400 |
 | Lines changed | not measured | 12 | +12 | not measured | not measured | does not apply |
 | Files changed | not measured | 2 | +2 | not measured | not measured | does not apply |
@@ -866,8 +951,8 @@ Edits to requests:
 | what changed, in 800 pairs | pairs | own noise | example |
 |---|---|---|---|
 | form: in a code fence | 702 (87.8 %) | 0 |  |
-| no longer JSON | 118 (14.8 %); 97 lost | 0 | {"category": "other"} → Sure! It is an order. |
-| refused | 6 (0.75 %); 6 lost | 0 |  |
+| no longer JSON | 118 (14.8 %); 97 no longer right | 0 | {"category": "other"} → Sure! It is an order. |
+| refused | 6 (0.75 %); 6 no longer right | 0 |  |
 
 More changes, in report.html: 4.
 
@@ -889,14 +974,14 @@ Rows left out here, and shown in report.html: 1.
 
 ## gpu-host: ? inconclusive
 
-This arm was broken off: the server ended after 61 of 400 cases (out of memory)
+This arm was not asked to the end: the server ended after 61 of 400 cases (out of memory)
 
 - success is open.
 - latency was not measured.
 
 | gate | status | estimate | interval | margin | n | reason |
 |---|---|---|---|---|---|---|
-| success | ? open: the interval holds the margin | −1.6 points | −10.2 to +5.8 points | ≥ −5 points | 61 | the margin lies inside the interval; about 310 more cases would show that it passes (1,240 calls, about 2.36 EUR) |
+| success | ? open: not settled by these cases | −1.6 points | −10.2 to +5.8 points | ≥ −5 points | 61 | the margin lies inside the interval; about 310 more cases would show that it passes (1,240 calls, about 2.36 EUR) |
 | latency | ? open: not measured | not measured | not measured | ≤ +200 ms | 0 | not measured |
 
 <details><summary>What was measured</summary>
@@ -921,7 +1006,7 @@ How the figures of the gates were made:
 
 Drill 20261112-091500-7c1e, plan 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef, exitdrill 0.1.0; 2,461 calls, tokens: 1,284,110, money: 1.90 EUR.
 
-A gate passes where the whole of its interval lies on the good side of the margin, fails where the whole of it lies on the bad side, and is open in between; what was not measured is open, never a pass.
+First comes whether the figures of a gate can be relied on. Where they cannot, it is open wherever its interval lies: not all was asked, say, or the incumbent differs too much from itself. Else it passes where the whole of its interval lies on the good side of the margin, fails where the whole of it lies on the bad side (of several gates the first to fail has to do so more clearly), and is open in between. A cost is that of this workload as it was asked, and changed lines are counted: they have no interval, and are compared with their limits as they are. What was not measured is open, never a pass.
 
 n counts cases for shares and tokens, and requests (one per case and repeat) for times and money; a time reads “missed” where too many requests failed or came empty.
 

@@ -343,7 +343,7 @@ def test_a_broken_arm_says_why_and_is_inconclusive(tmp_path: Path) -> None:
     assert bad["status"] == "broken_off"
     assert "times in a row server: it is not allowed" in bad["status_reason"]
     assert bad["verdict"]["status"] == "inconclusive"
-    assert bad["verdict"]["reasons"][0] == bad["status_reason"]
+    assert bad["verdict"]["reasons"][0] == f"broke off: {bad['status_reason']}"
     assert {each["status"] for each in bad["gates"]} == {"open"}
     assert "completed only" in bad["gates"][0]["reason"]
     assert found.candidate("new")["verdict"]["status"] == "ready"
@@ -430,7 +430,9 @@ def test_a_swap_that_does_not_apply_makes_a_candidate_not_ready(tmp_path: Path) 
     assert found.row("good", "configuration_lines")["candidate"] == 2
     bad = found.candidate("bad")["verdict"]
     assert bad["status"] == "not_ready"
-    assert bad["reasons"][0].startswith("swap_failed: ")
+    assert bad["reasons"][0].startswith("veto: the swap cannot be applied: ")
+    assert found.candidate("bad")["veto"] == bad["reasons"][0]
+    assert found.candidate("bad")["status_reason"].startswith("the swap cannot be applied: ")
     render(found.folder)
 
 
@@ -601,8 +603,8 @@ def test_who_answered_nothing_is_not_ready_however_cheap(tmp_path: Path) -> None
         gates=NO_ANSWER_GATES,
     )
     veto = (
-        "feature_missing: rejecting cannot take 24 of the 24 requests as they are, and the "
-        "incumbent can: see its edits and its errors"
+        "veto: a feature that the workload uses is missing: rejecting cannot take 24 of the 24 "
+        "requests as they are, and the incumbent can: see its edits and its errors"
     )
     silent = "failing answered none of its 48 requests"
     ends = {"rejecting": ("not_ready", veto), "failing": ("inconclusive", silent)}
@@ -621,12 +623,14 @@ def test_who_answered_nothing_is_not_ready_however_cheap(tmp_path: Path) -> None
         "right answers: 100 % (old: 100 %; 24 cases), requests answered: 100 % (old: 100 %; 24 "
         "cases)"
     )
-    assert fine["reasons"][-1] == f"no gate is on the answers ({shares})"
+    assert fine["reasons"][-1] == f"no gate is on what the answers say ({shares})"
     verdict = found.report["verdict"]
-    assert verdict["reasons"] == [f"fine is ready, but no gate is on the answers ({shares})"]
+    assert verdict["reasons"] == [
+        f"fine is ready, but no gate is on what the answers say ({shares})"
+    ]
     assert verdict["judged"][0] == "fine: gates passed: cost_per_1000"
     render(found.folder)
-    assert "no gate is on the answers" in (found.folder / "report.html").read_text()
+    assert "no gate is on what the answers say" in (found.folder / "report.html").read_text()
 
 
 def test_an_answer_that_ends_in_an_error_is_none(tmp_path: Path) -> None:
@@ -682,6 +686,19 @@ def test_failed_attempts_do_not_raise_the_cost(tmp_path: Path) -> None:
     assert spent > 20 * row["incumbent"] / 1000  # the budget reckons with the worst
 
 
+def test_a_reason_holds_no_method(tmp_path: Path) -> None:
+    """Why there is no figure is said; how it would have been made stands beside it."""
+    gates = [GateSpec(measure="total_p99", margin=1), GateSpec(measure="json_valid", margin=0.1)]
+    found = drill(tmp_path / "d", old=scripted(right), new=scripted(right), gates=gates)
+    late, valid = found.candidate("new")["gates"]
+    first, more = late["reason"].split("; ")
+    assert first.startswith("no interval: 24 cases are too few, it takes ")
+    assert more.startswith("at least ")
+    assert late["method"] == "last event − scheduled send"
+    assert valid["reason"] == "not measured: no case could be judged on both arms"
+    assert valid["method"] == "the whole answer, as a strict parser wants it"
+
+
 def test_unjudged_cases_and_repeated_requests_are_named(tmp_path: Path) -> None:
     same = Request("chat", {"messages": [{"role": "user", "content": "q1"}]})
     known = [Case(f"c{n}", same, "exact", "a1", session="s") for n in range(4)]
@@ -690,7 +707,7 @@ def test_unjudged_cases_and_repeated_requests_are_named(tmp_path: Path) -> None:
     found = drill(tmp_path / "d", old=scripted(right), new=scripted(right), workload=workload)
     said = " ".join(found.report["not_tested"])
     assert "Success is known for 4 of 9 cases" in said
-    assert "9 cases, but only 1 distinct requests" in said
+    assert "9 cases, but only 1 distinct request:" in said
     said = " ".join(_complete(tmp_path / "whole").report["not_tested"])
     assert "Success is known" not in said
     assert "distinct" not in said

@@ -8,10 +8,12 @@ import os
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,11 +31,14 @@ from tests.harness.drills import (
     timeless,
 )
 
-from exitdrill.backend import Request
+from exitdrill.backend import Reply, Request
 from exitdrill.drill import JOURNAL, run
 from exitdrill.errors import JournalError, StorageFailed, UsageError
-from exitdrill.journal import Journal
+from exitdrill.journal import Journal, cases_sha256
+from exitdrill.report import load
+from exitdrill.report.registered import contradictions
 from exitdrill.scenario import BudgetSpec
+from exitdrill.workload import Case
 from exitdrill_adapters.scripted import Answer
 
 SEEDS = range(5)
@@ -378,3 +383,90 @@ def test_a_full_disk_stops_the_drill_cleanly(small_disk: Path) -> None:
     result = run(drilled, resume=small_disk / "drill")
     assert result.verdict == "ready"
     assert len(log.calls) - before == 1600 - len(kept)
+
+
+# --- what was edited meanwhile --------------------------------------------------------------------
+
+
+def accepting(*texts: str) -> Callable[[Reply, Case], bool]:
+    return lambda reply, case: reply.text in texts
+
+
+def test_a_checker_that_was_loosened_is_noticed(tmp_path: Path) -> None:
+    drilled = scenario(old=Log().adapter(), new=Log().adapter(lambda _: "wrong"))
+    strict, loose = (
+        drilled.model_copy(update={"checkers": {"exact": accepting(*texts)}})
+        for texts in (("a1",), ("a1", "wrong"))
+    )
+    run(strict, out=tmp_path / "drill")
+    assert run(strict, resume=tmp_path / "drill").completed
+    with pytest.raises(JournalError, match=r"changed since: checkers\.exact"):
+        run(loose, resume=tmp_path / "drill")
+
+
+EDITS: dict[str, tuple[str, str]] = {
+    "expectation": (
+        "UPDATE cases SET meta = replace(meta, 'a7', 'b7') WHERE id = 'c7'",
+        "registered: 'c7'. Nothing",
+    ),
+    "request": (
+        "UPDATE cases SET body = replace(body, 'q3', 'q4') WHERE id = 'c3'",
+        "registered: 'c3'. Nothing",
+    ),
+    "name": ("UPDATE cases SET id = 'x' WHERE id = 'c3'", "registered: 'c3'. Nothing"),
+    "operation": (
+        "UPDATE cases SET operation = 'completion' WHERE id = 'c0'",
+        "registered: 'c0'. Nothing",
+    ),
+    "all": ("UPDATE cases SET meta = '{}'", "'c0', 'c1', 'c2' and 7 more. Nothing"),
+    "fewer": ("DELETE FROM cases WHERE id = 'c9'", "registered: 'c9'. Nothing"),
+    "more": (
+        "INSERT INTO cases SELECT 10, 'c10', operation, body, meta, fingerprint FROM cases"
+        " WHERE id = 'c9'",
+        "there are others",
+    ),
+    "damaged": ("UPDATE cases SET meta = CAST(x'ff' AS TEXT) WHERE id = 'c7'", "is damaged"),
+}
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["fixed", "sequential"])
+def lost(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A drill with a candidate that is always wrong; not to be changed."""
+    folder = tmp_path_factory.mktemp("lost") / "drill"
+    run(WRONG, out=folder, sequential=request.param)
+    return folder
+
+
+WRONG = scenario(old=Log().adapter(), new=Log().adapter(lambda _: "b7"))
+
+
+def edit(folder: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(folder / JOURNAL)) as db, db:
+        for statement in statements:
+            db.execute(statement)
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_cases_that_were_edited_are_named(name: str, lost: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(lost, tmp_path / "drill")
+    statement, part = EDITS[name]
+    edit(folder, statement)
+    before = (folder / "report.json").read_bytes()
+    assert any("the cases in the journal" in each for each in contradictions(folder))
+    assert load(folder).data["verdict"]["status"] == "inconclusive"
+    with pytest.raises(JournalError) as raised:
+        run(WRONG, resume=folder)
+    assert part in raised.value.message
+    assert (folder / "report.json").read_bytes() == before
+
+
+def test_no_two_cases_have_one_hash(tmp_path: Path) -> None:
+    """Where one column ends and the next one begins counts too."""
+
+    def found(*parts: str) -> str:
+        with closing(sqlite3.connect(":memory:")) as db:
+            db.execute("CREATE TABLE cases (position, id, operation, body, meta, fingerprint)")
+            db.execute("INSERT INTO cases VALUES (0, ?, ?, ?, '', x'00')", parts)
+            return cases_sha256(db)
+
+    assert len({found("ab", "c", "d"), found("a", "bc", "d"), found("a", "b", "cd")}) == 3

@@ -209,6 +209,20 @@ MISTAKES: dict[str, tuple[str, str, str | None, str, list[str]]] = {
     "gate": ('"success"', '"succes"', "measure", "gates[0].measure", ["'success'", "ttft_p50"]),
     "margin": ("margin = 0.1", "margin = -1", "margin", "gates[0].margin", ["greater than"]),
     "margin nan": ("margin = 0.1", "margin = nan", "margin", "gates[0].margin", ["finite"]),
+    "margin of 100 points": (
+        "margin = 0.1",
+        "margin = 1.0",
+        "margin",
+        "gates[0].margin",
+        ["cannot fail", "below 1"],
+    ),
+    "limit of 0 %": (
+        "margin = 0.1",
+        "limit = 0",
+        "limit",
+        "gates[0].limit",
+        ["cannot fail", "above 0"],
+    ),
     "no bound": ("margin = 0.1", "", "[[gates]]", "gates[0]", ["either a margin"]),
     "two bounds": (
         "margin = 0.1",

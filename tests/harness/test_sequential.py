@@ -20,6 +20,7 @@ from exitdrill.journal import Journal
 from exitdrill.monitor import looks
 from exitdrill.progress import Silent
 from exitdrill.records import Spend
+from exitdrill.report import terminal
 from exitdrill.scenario import GateSpec, Scenario
 from exitdrill.workload import Case, CaseList
 from exitdrill_adapters.scripted import Answer, last_user_text
@@ -71,6 +72,11 @@ def test_what_is_clear_is_found_early(tmp_path: Path, say: Say, verdict: str) ->
     assert saved["saved_calls"] == 4 * (CASES - cases)
     assert saved["saved_share"] == pytest.approx(1 - cases / CASES)
     assert result.report["candidates"][0]["status"] == "complete"
+    untested = result.report["not_tested"][0]
+    assert untested.startswith(f"Part of the {CASES} cases: ")
+    assert "In the cases that were not asked, nothing was tested that is no gate" in untested
+    *_, last = terminal.lines(result.report)
+    assert last.startswith(f"Stopped early: of {CASES} cases new was asked {cases}. ")
 
 
 def test_what_is_not_clear_takes_all_cases(tmp_path: Path) -> None:
@@ -83,6 +89,7 @@ def test_what_is_not_clear_takes_all_cases(tmp_path: Path) -> None:
     assert asked(result) == {"new": 96}
     assert result.report["sequential"]["saved_calls"] == 0
     assert gate_of(result)["cause"] == "undecided"
+    assert not any(each.startswith("Part of") for each in result.report["not_tested"])
 
 
 def test_each_candidate_stops_by_itself(tmp_path: Path) -> None:

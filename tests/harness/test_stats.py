@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import product
 
 import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
+from exitdrill import stats
 from exitdrill.stats import (
     TooFewSamples,
     mean_interval,
@@ -18,7 +20,7 @@ from exitdrill.stats import (
     tango_interval,
 )
 
-INF = math.inf
+INF, NAN = math.inf, math.nan
 Z95, Z90 = (float(scipy_stats.norm.ppf(each)) for each in (0.975, 0.95))
 
 
@@ -218,3 +220,40 @@ def test_proportion_interval_rises_between_whole_successes() -> None:
 def test_a_proportion_of_nothing_is_refused() -> None:
     with pytest.raises(TooFewSamples):
         proportion_interval(0, 0)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: stats.tango_interval(1, 7, 21, NAN),
+        lambda: stats.tango_interval(1, 7, math.inf),  # type: ignore[arg-type]  # that is asked
+        lambda: stats.tango_interval(NAN, 7, 21),
+        lambda: stats.exact_paired_p(NAN, 1, 10, -0.05),
+        lambda: stats.exact_paired_p(1, 1, 10, -1),
+        lambda: stats.percentile([1, NAN], 0.5),
+        lambda: stats.percentile([1, 2], 1),
+        lambda: stats.percentile_interval([*range(200), NAN], 0.5),
+        lambda: stats.percentile_interval(range(200), 0.5, 2),
+        lambda: stats.percentile_interval(range(200), 0.5, independent=201),
+        lambda: stats.percentile_sequence([*range(200), NAN], 0.5),
+        lambda: stats.fewest_samples(0.0),
+        lambda: stats.fewest_samples(0.5, 1.0),
+        lambda: stats.mean_interval([1, 2, 3], 1),
+        lambda: stats.mean_interval([1, 2, 3], clusters=[1, 2]),
+        lambda: stats.proportion_interval(5, 3),
+        lambda: stats.proportion_interval(NAN, 3),
+        lambda: stats.proportion_interval(1, NAN),
+        lambda: stats.bootstrap_interval(np.ones((2, 5)), np.ones((2, 5)), 1),
+        lambda: stats.e_process([NAN], 0.5),
+        lambda: stats.e_process([-1], 0.5),
+        lambda: stats.e_process([1], 0.5, stake=-1),
+        lambda: stats.e_process([1], math.inf),
+        lambda: stats.best_stake(0, 0.1),
+        lambda: stats.best_stake(0.1, NAN),
+        lambda: stats.fewest_bets(0.05, 0.05, 0),
+        lambda: stats.largest_design_effect([0, 1, 1], [1, 1, 2], 0),
+    ],
+)
+def test_what_is_out_of_range_is_refused(call: Callable[[], object]) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        call()

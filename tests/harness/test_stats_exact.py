@@ -70,7 +70,8 @@ def test_many_cases_come_near_to_the_normal_approximation() -> None:
 
 
 @pytest.mark.parametrize(
-    ("b", "c", "n", "difference"), [(-1, 0, 5, 0.1), (3, 3, 5, 0.1), (0, 0, 0, 0.1), (1, 1, 5, 1.0)]
+    ("b", "c", "n", "difference"),
+    [(-1, 0, 5, 0.1), (3, 3, 5, 0.1), (0, 0, 0, 0.1), (1, 1, math.inf, 0.1)],
 )
 def test_counts_that_do_not_fit(b: int, c: int, n: int, difference: float) -> None:
     with pytest.raises(ValueError, match="do not fit"):

@@ -511,7 +511,7 @@ def test_too_blunt_an_instrument_keeps_a_gate_open() -> None:
     fine, blunt = (judged(facts, gate("success", margin=half + each))[0] for each in (TINY, -TINY))
     assert fine.status == "pass"
     assert blunt.status == "open"
-    assert "known only to more than ±3.8 points against itself" in blunt.reason
+    assert "known only to ±3.8 points against itself, and the margin is 3.77455" in blunt.reason
     assert "the instrument is too blunt" in blunt.reason
 
 
@@ -797,18 +797,38 @@ def test_ready_says_what_it_rests_on() -> None:
         "right answers: 90 % (old: 100 %; 120 cases), "
         "requests answered: 90 % (old: 100 %; 120 cases)"
     )
-    caution = f"no gate is on the answers ({shares})"
+    caution = f"no gate is on what the answers say ({shares})"
     assert found.reasons == ("lines: 3 lines, within the limit of 5 lines", caution)
     assert found.judged == ("gates passed: lines", caution)
     whole = overall({"new": found}, True, None)
     assert whole["reasons"] == [f"new is ready, but {caution}"]
     assert whole["judged"] == ["new: gates passed: lines", f"new: {caution}"]
-    gates = judged(facts, gate("lines", limit=5), gate("answered", limit=0.5))
+    gates = judged(facts, gate("lines", limit=5), gate("success", limit=0.5))
     found = verdict_of(gates, rates=rates(facts))
-    assert found.judged == ("gates passed: lines, answered", shares)
+    assert found.judged == ("gates passed: lines, success", shares)
     assert overall({"new": found}, True, None)["reasons"] == ["new is ready"]
     unjudged = pair({"answered": np.ones((4, 2))}, {"answered": np.ones((4, 2))})
     assert rates(unjudged).startswith("right answers: not measured, ")
+
+
+@pytest.mark.parametrize(
+    ("measures", "warned"),
+    [
+        ({"answered": 1.0}, True),
+        ({"refused": 0.0, "empty": 0.0, "answered": 1.0}, True),
+        ({"answered": 1.0, "success": 1.0}, False),
+        ({"json_valid": 1.0}, False),
+        ({"same_content": 1.0}, False),
+    ],
+)
+def test_a_gate_that_looks_at_no_content_leaves_the_caution(
+    measures: Mapping[str, float], warned: bool
+) -> None:
+    columns = {name: np.full((120, 2), value) for name, value in measures.items()}
+    gates = judged(pair(columns, columns), *(gate(name, margin=0.1) for name in measures))
+    found = verdict_of(gates)
+    assert found.status == "ready"
+    assert found.caution == ("no gate is on what the answers say" if warned else None)
 
 
 Kind = Literal["ready", "not_ready", "inconclusive"]
@@ -918,7 +938,8 @@ def test_the_overall_verdict(kinds: list[Kind], status: str, candidate: str | No
         (
             pair({"money": [[1, 1]]}, {"money": np.full((4, 2), 51.23e-6)}, price=PRICE),
             gate("cost_per_1000", limit=0.1),
-            "0.0512 EUR per 1,000 requests, within the limit of 0.1 EUR per 1,000 requests",
+            "0.0512 EUR per 1,000 requests, within the limit of 0.1 EUR per 1,000 requests, "
+            "for this workload as it was asked",
         ),
     ],
 )

@@ -415,11 +415,11 @@ def test_a_feature_that_the_candidate_lacks_is_a_veto(tmp_path: Path) -> None:
     verdict = lacking.candidate("new")["verdict"]
     assert verdict["status"] == lacking.report["verdict"]["status"] == "not_ready"
     assert verdict["reasons"][0].startswith(
-        "feature_missing: new cannot take 30 of the 30 requests as they are"
+        "veto: a feature that the workload uses is missing: new cannot take 30 of the 30 requests"
     )
     both = drill(tmp_path / "b", 30, old=say(True), new=say(True))
     assert both.report["verdict"]["status"] == "inconclusive"
-    assert "feature_missing" not in str(both.candidate("new")["verdict"])
+    assert "veto" not in str(both.candidate("new")["verdict"])
     none = drill(tmp_path / "c", 30, old=say(False), new=say(False))
     assert none.report["verdict"]["status"] == "ready"
 
@@ -427,7 +427,7 @@ def test_a_feature_that_the_candidate_lacks_is_a_veto(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wrong", "start"),
     [
-        (1, "The incumbent fails its own ground truth: only 0 % of the answers of old are"),
+        (1, "The incumbent fails its own ground truth: none of the answers of old is what"),
         (2, "The incumbent is not always right itself: 50 % of the answers of old are what"),
         (10, "The incumbent is not always right itself: 90 % of the answers of old are what"),
         (99, None),
@@ -518,3 +518,43 @@ def test_three_repeats_are_held_against_each_other_in_turn() -> None:
         old[:right_ones, repeat] = 1
     noise = BY_NAME["success"].row(pair({"success": old}, {"success": old}).noise_pair())
     assert noise.estimate == pytest.approx(0.0)
+
+
+# --- what an incumbent is like ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("measure", "margin", "incumbent", "said"),
+    [
+        ("refused", 0.5, 0.6, "the incumbent has 60 % refusals, so that a candidate with nothing"),
+        ("refused", 0.3, 0.6, None),
+        ("json_valid", 0.5, 0.4, "the incumbent reaches only 40 % "),
+        ("length", 500, 1.0, None),
+    ],
+)
+def test_an_incumbent_as_bad_as_can_be_lets_nobody_pass(
+    measure: str, margin: float, incumbent: float, said: str | None
+) -> None:
+    column = (np.arange(200) / 200 < incumbent).astype(float)[:, np.newaxis].repeat(2, axis=1)
+    [found] = judged(pair({measure: column}, {measure: column}), gate(measure, margin=margin))
+    assert (found.cause == "vacuous") == (said is not None)
+    assert said is None or found.reason.startswith(said)
+
+
+def test_a_limit_asks_nothing_of_the_incumbent() -> None:
+    bad, good = np.zeros((200, 2)), np.ones((200, 2))
+    [found] = judged(pair({"json_valid": bad}, {"json_valid": good}), gate("json_valid", limit=0.9))
+    assert found.status == "pass"
+
+
+@pytest.mark.parametrize("measure", ["same_content", "chrf", "field_agreement"])
+@pytest.mark.parametrize(("margin", "cause"), [(0.05, "too_blunt"), (0.2, None)])
+def test_two_repeats_show_that_an_incumbent_does_not_agree_with_itself(
+    measure: str, margin: float, cause: str | None
+) -> None:
+    """Each says the same of the other, so that both halves of A/A are the same numbers."""
+    itself = (np.arange(200) % 2)[:, np.newaxis].repeat(2, axis=1).astype(float)
+    [found] = judged(
+        pair({measure: itself}, {measure: np.ones((200, 2))}), gate(measure, margin=margin)
+    )
+    assert found.cause == cause

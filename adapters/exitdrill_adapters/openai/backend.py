@@ -134,6 +134,11 @@ class OpenAIBackend:
         return frozenset(self._vendor.operations)
 
     @property
+    def endpoint(self) -> str:
+        """The base URL that is called: the scenario's, else the vendor's own."""
+        return str(self._url)
+
+    @property
     def local(self) -> bool:
         """Whether the endpoint is on loopback, and the answer is computed there."""
         return is_local(self._url) and not self._vendor.forwards

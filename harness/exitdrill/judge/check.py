@@ -7,22 +7,26 @@ at by `judge.asking`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import ipaddress
+import socket
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from exitdrill import builtin, strictjson, tomlfile
+from exitdrill.backend import Backend
 from exitdrill.errors import ScenarioError
 from exitdrill.measures import BY_NAME
-from exitdrill.scenario import BackendSpec, Scenario
+from exitdrill.scenario import BackendSpec, Scenario, ServerSpec
 
 MEASURE = "judge_preference"
 MOST_LABELS = 10_000
 PORTS = {"http": 80, "https": 443}
+LOOPBACK = "127.0.0.1"
 
 
 class Label(BaseModel):
@@ -57,10 +61,27 @@ def check_judge(scenario: Scenario) -> None:
         raise ScenarioError(message, key="judge.backend")
     for arm in scenario.arms:
         same = "that is what it would judge" if arm == name else _likeness(scenario, name, arm)
-        if same:
-            role = "incumbent" if arm == scenario.incumbent else "candidate"
-            message = f"{name!r} is no judge of the {role} {arm!r}: {same}"
-            raise ScenarioError(message, key="judge.backend")
+        _refuse(scenario, arm, same)
+
+
+def check_place(scenario: Scenario, backends: Mapping[str, Backend]) -> None:
+    """Raises `ScenarioError` where the judge is at an arm's endpoint, whatever model it names.
+
+    ``backends`` are those that the scenario calls, as they were made: each knows where it will
+    call.
+    """
+    if scenario.judge is None:
+        return
+    name = scenario.judge.backend
+    ours = _place(_endpoint(scenario, backends, name))
+    for arm in scenario.arms:
+        if ours is not None and ours == _place(_endpoint(scenario, backends, arm)):
+            _refuse(
+                scenario,
+                arm,
+                "it is at the same endpoint, where one model may answer under any name; "
+                "a judge needs an endpoint of its own",
+            )
 
 
 def read_labels(path: Path) -> Labels:
@@ -79,13 +100,21 @@ def _check_gates(scenario: Scenario) -> None:
     judged = [number for number, gate in enumerate(scenario.gates) if gate.measure == MEASURE]
     if not judged:
         return
-    others = (BY_NAME[gate.measure] for gate in scenario.gates if gate.measure != MEASURE)
-    if not any(measure.section == "drift" for measure in others):
+    if not any(BY_NAME[gate.measure].content for gate in scenario.gates):
         raise ScenarioError(
-            "a judge is a model with tastes of its own, and never the only gate on the answers: "
-            "add one that no model judges, such as success, or same_content",
+            "a judge is a model with tastes of its own, and never the only gate on what the "
+            "answers say: add one that no model judges, such as success, or same_content",
             key=f"gates[{judged[0]}].measure",
         )
+
+
+def _refuse(scenario: Scenario, arm: str, why: str | None) -> None:
+    """Raise `ScenarioError` where there is a reason why the judge may not judge an arm."""
+    if why is None or scenario.judge is None:
+        return
+    role = "incumbent" if arm == scenario.incumbent else "candidate"
+    message = f"{scenario.judge.backend!r} is no judge of the {role} {arm!r}: {why}"
+    raise ScenarioError(message, key="judge.backend")
 
 
 def _likeness(scenario: Scenario, judge: str, arm: str) -> str | None:
@@ -96,11 +125,8 @@ def _likeness(scenario: Scenario, judge: str, arm: str) -> str | None:
     places = [_folder(scenario, spec) for spec in (ours, theirs)]
     if places[0] is not None and places[0] == places[1]:
         return "it is the same folder of weights"
-    if ours.endpoint is not None and _place(ours.endpoint) == _place(theirs.endpoint):
-        return (
-            "it is at the same endpoint, where one model may answer under any name; "
-            "a judge needs an endpoint of its own"
-        )
+    if ours.server is not None and _started_by(ours.server) == _started_by(theirs.server):
+        return "its server is started by the same command"
     return None
 
 
@@ -113,6 +139,20 @@ def _folder(scenario: Scenario, spec: BackendSpec) -> Path | None:
         return None
 
 
+def _started_by(server: ServerSpec | None) -> tuple[Any, ...] | None:
+    """What says which model a server serves."""
+    return None if server is None else (server.command, server.cwd, server.environment)
+
+
+def _endpoint(scenario: Scenario, backends: Mapping[str, Backend], name: str) -> str | None:
+    """Where a backend will call; None where that is not known, or a server's port is not yet."""
+    spec = scenario.backends[name]
+    if spec.server is not None:
+        return None  # each server gets a port of its own
+    told = getattr(backends[name], "endpoint", None)
+    return told if isinstance(told, str) else spec.endpoint
+
+
 def _place(endpoint: str | None) -> tuple[str | None, int | None, str] | None:
     """Host, port and path of an endpoint, however it is written."""
     if endpoint is None:
@@ -122,8 +162,25 @@ def _place(endpoint: str | None) -> tuple[str | None, int | None, str] | None:
         port = url.port or PORTS.get(url.scheme)
     except ValueError:
         return endpoint, None, ""
-    host = "127.0.0.1" if url.hostname == "localhost" else url.hostname
-    return host, port, url.path.rstrip("/")
+    path = "/".join(part for part in url.path.split("/") if part)
+    return _host(url.hostname or ""), port, path
+
+
+def _host(name: str) -> str:
+    """One name for this machine, and one for each other address. No name is looked up."""
+    name = name.rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return LOOPBACK
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        try:
+            address = ipaddress.IPv4Address(socket.inet_aton(name))  # 127.1 is an address as well
+        except (OSError, ValueError):
+            return name
+    address = getattr(address, "ipv4_mapped", None) or address
+    return LOOPBACK if address.is_loopback or address.is_unspecified else str(address)
 
 
 def _rows(path: Path, raw: bytes) -> Iterator[Label]:

@@ -62,18 +62,30 @@ def gate_problem(gate: GateSpec) -> str | None:
         return f"there is no measure of this name; {hint}there are {', '.join(BY_NAME)}"
     if measure.section in {"cost", "change"} and gate.limit is None:
         return "a gate on cost or change is a cap: give it a limit, not a margin"
-    if measure.of_pair and gate.limit is None:
-        return (
-            "is of both arms together: there is no incumbent's value to have a margin against; "
-            "give it a limit"
-        )
+    if measure.never:
+        return f"no gate can be on it: {measure.never}"
     if measure.unit == "share" and max(gate.margin or 0, gate.limit or 0) > 1:
         return f"is a share: write 0.05 for 5 {'points' if gate.limit is None else 'percent'}"
+    if vain := _never_fails(gate, measure):
+        return f"cannot fail: {vain}"
     if measure.section == "latency" and measure.column is None:
         return (
             "no gate can be on it: it is one number of the whole drill, without an interval; "
             "total_p95 or cost_per_1000 can have one"
         )
+    return None
+
+
+def _never_fails(gate: GateSpec, measure: Measure) -> str | None:
+    """Why no candidate could fail a gate, whatever it answers; None where one could."""
+    if measure.unit != "share":
+        return None
+    if gate.margin == 1:
+        return "no candidate can be worse by more than 100 points; give a margin below 1"
+    if measure.better == "higher" and gate.limit == 0:
+        return "no candidate has less than 0 %; give a limit above 0"
+    if measure.better == "lower" and gate.limit == 1:
+        return "no candidate has more than 100 %; give a limit below 1"
     return None
 
 

@@ -48,6 +48,7 @@ MEASURES = (
         ),
         same_content,
         strict=True,
+        content=True,
     ),
     Measure(
         "exact_agreement",
@@ -58,5 +59,6 @@ MEASURES = (
         share_row("exact_agreement", disagreement),
         exact_agreement,
         strict=True,
+        content=True,
     ),
 )

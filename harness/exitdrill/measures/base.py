@@ -134,6 +134,11 @@ class Pair:
     bound: float | None = None
     looks: Looks | None = None
 
+    @property
+    def two_arms(self) -> bool:
+        """Whether it is not A/A, the incumbent beside itself."""
+        return self.incumbent.name != self.candidate.name
+
     def at(self, confidence: float, bound: float | None = None) -> Pair:
         """The same pair with intervals of another confidence, to decide at a bound."""
         return dataclasses.replace(self, confidence=confidence, bound=bound)
@@ -204,8 +209,9 @@ class Measure:
     counted, in the plural, for a gate's sentence. With ``strict`` a gate stays open where a trial
     was measured on one arm and not on the other: what is left out may be what is bad. ``needs`` are
     further columns that the row reads. A ``rival`` measure is a preference: each arm has one value
-    per case, and what the incumbent lacks the candidate has. One ``of_pair`` is of both arms
-    together: neither has a value of its own, so that a gate is a limit on the estimate.
+    per case, and what the incumbent lacks the candidate has. ``never`` says why no gate can be on
+    it, where none can. One with ``content`` says whether the answers say what they should, and not
+    only what they look like.
     """
 
     name: str
@@ -220,7 +226,8 @@ class Measure:
     strict: bool = False
     needs: Mapping[str, Column] = field(default_factory=dict)
     rival: bool = False
-    of_pair: bool = False
+    never: str = ""
+    content: bool = False
 
     @property
     def columns(self) -> Mapping[str, Column]:

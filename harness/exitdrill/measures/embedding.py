@@ -78,5 +78,6 @@ MEASURES = (
         _row,
         embedding_similarity,
         strict=True,
+        content=True,
     ),
 )

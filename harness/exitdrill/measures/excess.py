@@ -29,6 +29,12 @@ FORMULA = (
     "distance); of arms that answer alike 0 is expected, and chance may leave less"
 )
 
+NEVER = (
+    "it is a difference of differences, each of them between few repeats, and what an interval of "
+    "it says at a limit is too often wrong; a gate on same_content is held against the "
+    "incumbent's own noise too"
+)
+
 
 def same_as_itself(view: TrialView) -> float:
     """1 where the arm's next answer to the same case says the same, whatever its form; else 0.
@@ -89,6 +95,6 @@ MEASURES = (
         things="drift beyond both arms' own noise",
         strict=True,
         needs={WITHIN: same_as_itself},
-        of_pair=True,
+        never=NEVER,
     ),
 )

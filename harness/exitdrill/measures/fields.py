@@ -82,6 +82,7 @@ MEASURES = (
         pooled_row("field_agreement", "field_count", "fields"),
         field_agreement,
         strict=True,
+        content=True,
         needs={"field_count": field_count},
     ),
     Measure(
@@ -93,5 +94,6 @@ MEASURES = (
         share_row("json_valid", note="the whole answer, as a strict parser wants it"),
         json_valid,
         strict=True,
+        content=True,
     ),
 )

@@ -38,14 +38,13 @@ def _value(view: TrialView) -> float:
 
 def preference_row(pair: Pair) -> Row:
     """The candidate's share, the incumbent's rest; their difference is what was won less lost."""
-    itself = pair.incumbent.name == pair.candidate.name
-    values = case_means(pair.candidate.columns[SELF if itself else PREFERENCE])
+    values = case_means(pair.candidate.columns[PREFERENCE if pair.two_arms else SELF])
     known = ~np.isnan(values)
     if not known.any():
         return Row(note=f"not measured: {pair.candidate.problems.get(PROBLEM, NOBODY)}")
     theirs = values[known]
     won, lost = (theirs == 1).astype(float), (theirs == 0).astype(float)
-    shares = Shares(1 - theirs, theirs, won, lost, pair.labels(known))
+    shares = Shares(1 - theirs, theirs, won, lost, 2 * theirs - 1, pair.labels(known))
     interval, method = difference(pair, shares, graded=False)
     n, wins, losses = len(theirs), int(won.sum()), int(lost.sum())
     return Row(
@@ -58,7 +57,7 @@ def preference_row(pair: Pair) -> Row:
         noise=_own_noise(pair.incumbent.columns[SELF]),
         note=f"{method}; of {n} cases {losses} lost, {wins} won, the rest are ties",
         error=standard_error(pair, shares),
-        differing=wins + losses,
+        differing=shares.differing,
     )
 
 

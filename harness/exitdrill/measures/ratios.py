@@ -10,8 +10,8 @@ contributions (of their differences, for two arms on the same cases) is that of 
 decides, it is no narrower than the cluster bootstrap's. Source: Cochran,
 *Sampling Techniques*, 3rd ed., 6.3; Deng, Knoblich, Lu, *Applying the Delta Method in Metric
 Analytics*, KDD 2018, arXiv 1803.06336. Where hardly any case differs it would be empty, or nearly
-so; hence it is never narrower than the score interval of as many equally large cases none of which
-differs, ± z² / (n + z²), with n = (Σ b)² / Σ b² (Kish).
+so; hence it is never narrower than what as many equally large cases allow, or clusters, of which
+none differs (`measures.intervals.least_width`), n = (Σ b)² / Σ b² (Kish).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from exitdrill.measures.base import Array, Pair, Row, case_means
-from exitdrill.measures.intervals import Labels, mean_between, widened
+from exitdrill.measures.intervals import Labels, mean_between, widened, worth
 from exitdrill.measures.shares import NOTHING
 from exitdrill.stats import (
     Interval,
@@ -32,7 +32,7 @@ from exitdrill.stats import (
     cluster_sums,
     proportion_interval,
 )
-from exitdrill.stats.means import MOST_RESAMPLED
+from exitdrill.stats.means import resampled
 
 
 def pooled_row(column: str, count: str, things: str) -> Callable[[Pair], Row]:
@@ -87,11 +87,6 @@ class _Pooled:
         return cls(value, part, whole, float(np.nansum(counts)), labels)
 
     @property
-    def size(self) -> float:
-        """The effective number of equally large cases."""
-        return float(self.whole.sum()) ** 2 / float((self.whole**2).sum())
-
-    @property
     def parts(self) -> Array:
         """What each case contributes to the ratio."""
         contributed: Array = (self.part - self.value * self.whole) / self.whole.mean()
@@ -99,40 +94,41 @@ class _Pooled:
 
     def own(self, confidence: float) -> Interval:
         """The interval of the ratio itself, no narrower than the exact one of a proportion."""
-        inner, size = _interval(self.value, self.parts, self, confidence)
-        n = max(int(size), 1)
-        low, high = proportion_interval(self.value * n, n, confidence)
+        inner, effective = _interval(self.value, self.parts, self, confidence)
+        n = max(worth(self.whole, None) * effective / len(self.whole), 1.0)
+        low, high = proportion_interval(min(self.value, 1.0) * n, n, confidence)
         return max(min(low, inner[0]), 0.0), min(max(high, inner[1]), 1.0)
 
 
 def _difference(pair: Pair, ours: _Pooled, theirs: _Pooled) -> tuple[Interval, str]:
     estimate = theirs.value - ours.value
-    linear, size = _interval(estimate, theirs.parts - ours.parts, theirs, pair.confidence)
+    # A/A: both halves say the same of two repeats, and what two draws of it vary is not seen.
+    apart = theirs.parts - ours.parts if pair.two_arms else math.sqrt(2) * ours.parts
+    linear, _ = _interval(estimate, apart, theirs, pair.confidence)
     labels = np.arange(len(ours.part)) if ours.labels is None else ours.labels
-    n = len(np.unique(labels))
-    if pair.bound is None or not 1 < n <= MOST_RESAMPLED:
+    n, differing = len(np.unique(labels)), len(np.unique(labels[apart != 0]))
+    if pair.bound is None or not (pair.two_arms and resampled(differing, n)):
         return linear, "linearised interval"
     sums = [
         np.stack([cluster_sums(each, labels) for each in (ours_, theirs_)])
         for ours_, theirs_ in ((ours.part, theirs.part), (ours.whole, theirs.whole))
     ]
-    drawn = bootstrap_interval(sums[0], sums[1], pair.confidence)
-    low, high = widened(drawn, estimate, size, pair.confidence)
+    low, high = bootstrap_interval(sums[0], sums[1], pair.confidence)
     said = f"cluster bootstrap (BCa) of {n:,} clusters, no narrower than the linearised interval"
-    return (min(low, linear[0]), max(high, linear[1])), said
+    return (float(np.fmin(low, linear[0])), float(np.fmax(high, linear[1]))), said
 
 
 def _interval(
     estimate: float, parts: Array, arm: _Pooled, confidence: float
 ) -> tuple[Interval, float]:
-    """The linearised interval, and the effective number of cases that it rests on."""
+    """The linearised interval, in [-1, 1], and how many independent cases it is worth."""
     try:
         (low, high), effective = mean_between(parts, arm.labels, confidence)
     except TooFewSamples:  # one case alone says nothing of how cases vary
         return (max(estimate - 1, -1.0), min(estimate + 1, 1.0)), 1.0
-    size = arm.size * effective / len(parts)
-    half = (high - low) / 2
-    return widened((estimate - half, estimate + half), estimate, size, confidence), size
+    half, size = (high - low) / 2, worth(arm.whole, arm.labels)
+    low, high = widened((estimate - half, estimate + half), estimate, size, confidence)
+    return (max(low, -1.0), min(high, 1.0)), effective
 
 
 def _counts(share: Array, counts: Array) -> Array:

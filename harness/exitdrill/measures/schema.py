@@ -62,5 +62,6 @@ MEASURES = (
         share_row("schema_valid", note="the JSON Schema in the request's response_format"),
         schema_valid,
         strict=True,
+        content=True,
     ),
 )

@@ -26,7 +26,7 @@ def share_row(
     """
 
     def row(pair: Pair) -> Row:
-        shares = _shares(pair, column)
+        shares = _itself(pair, column) if _is_reference(pair, noise) else _shares(pair, column)
         n = shares.n
         if n == 0:
             return NOTHING if note is None else Row(note=f"{NOTHING.note}; {note}")
@@ -43,7 +43,7 @@ def share_row(
             noise=(noise or flips)(pair.incumbent.columns[column]),
             note="; ".join([*([note] if note else []), said]),
             error=standard_error(pair, shares),
-            differing=int(np.count_nonzero(shares.theirs != shares.ours)),
+            differing=shares.differing,
         )
 
     return row
@@ -61,6 +61,23 @@ def disagreement(column: Array) -> float | None:
     return _mean(1 - column)
 
 
+_EMPTY = np.empty(0)
+NONE = Shares(_EMPTY, _EMPTY, _EMPTY, _EMPTY, _EMPTY, None)
+
+
+def _is_reference(pair: Pair, noise: Noise | None) -> bool:
+    """Whether what is compared is how far the incumbent agrees with itself, with itself."""
+    return noise is disagreement and not pair.two_arms
+
+
+def _itself(pair: Pair, column: str) -> Shares:
+    """The incumbent's agreement with itself, of all repeats: each says the same of two of them."""
+    halves = [arm.columns[column] for arm in (pair.incumbent, pair.candidate)]
+    values = case_means(np.concatenate(halves, axis=1))
+    known = ~np.isnan(values)
+    return Shares.itself(values[known], pair.labels(known)) if known.any() else NONE
+
+
 def _mean(values: Array) -> float | None:
     return None if np.isnan(values).all() else float(np.nanmean(values))
 
@@ -72,9 +89,11 @@ def _shares(pair: Pair, column: str) -> Shares:
     left, right = left[cases], right[cases]
     gaps = right[:, np.newaxis, :] - left[:, :, np.newaxis]
     known = np.maximum((~np.isnan(gaps)).sum(axis=(1, 2)), 1)
+    ours, theirs = case_means(left), case_means(right)
     return Shares(
-        ours=case_means(left),
-        theirs=case_means(right),
+        ours=ours,
+        theirs=theirs,
+        gaps=theirs - ours,
         gained=np.nansum(np.clip(gaps, 0, None), axis=(1, 2)) / known,
         lost=np.nansum(np.clip(-gaps, 0, None), axis=(1, 2)) / known,
         labels=pair.labels(cases),

@@ -6,7 +6,6 @@ An error is no answer: it has none of these, and is counted elsewhere.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from statistics import NormalDist
 
 import numpy as np
 
@@ -22,7 +21,7 @@ from exitdrill.measures.base import (
     TrialView,
     case_means,
 )
-from exitdrill.measures.intervals import Labels, mean_between
+from exitdrill.measures.intervals import Labels, mean_between, mean_gap, widened, worth
 from exitdrill.measures.refusal import refused
 from exitdrill.measures.shares import NOTHING, flips, share_row
 from exitdrill.stats import Interval, TooFewSamples
@@ -86,29 +85,39 @@ def length_row(pair: Pair) -> Row:
         return NOTHING
     left, right, labels = left[both], right[both], pair.labels(both)
     typical = float(np.mean([left.mean(), right.mean()]))
+    interval, method = _gap(pair, left, right, labels, typical)
     return Row(
         incumbent=float(left.mean()),
         candidate=float(right.mean()),
         estimate=float((right - left).mean()),
-        interval=_student(right - left, typical, pair, labels),
+        interval=interval,
         own=_student(right, typical, pair, labels),
         n=n,
         noise=flips(pair.incumbent.columns["length"]),
-        note="mean over cases, Student's interval",
+        note=f"mean over cases, {method}",
     )
 
 
+def _gap(
+    pair: Pair, left: Array, right: Array, labels: Labels, typical: float
+) -> tuple[Interval | None, str]:
+    """The interval of the difference; no narrower than if some of the cases, of which none was
+    seen, differed by all of a ``typical`` answer: where hardly any differs, it would be empty."""
+    if pair.bound is None or not pair.two_arms:
+        return _student(right - left, typical, pair, labels), "Student's interval"
+    if len(right) < 2:
+        return None, "no interval: one case says nothing of how they vary"
+    return mean_gap(pair, left, right, labels, typical)
+
+
 def _student(values: Array, typical: float, pair: Pair, labels: Labels) -> Interval | None:
-    """Student's interval; no narrower than if z² / (n + z²) of the cases differed by all of a
-    ``typical`` answer: where hardly any differs, it would be empty."""
+    """Student's interval of a mean, with the same least width."""
     try:
-        (low, high), effective = mean_between(values, labels, pair.confidence)
+        interval, _ = mean_between(values, labels, pair.confidence)
     except TooFewSamples:
         return None
-    z = NormalDist().inv_cdf((1 + pair.confidence) / 2)
-    half = max((high - low) / 2, typical * z**2 / (effective + z**2))
-    mean = float(values.mean())
-    return mean - half, mean + half
+    size = worth(np.ones(len(values)), labels)
+    return widened(interval, float(values.mean()), size, pair.confidence, typical)
 
 
 def _share(name: str, label: str, column: Column, note: str) -> Measure:

@@ -40,6 +40,7 @@ MEASURES = (
         success,
         things="right answers",
         strict=True,
+        content=True,
     ),
     Measure(
         "answered",

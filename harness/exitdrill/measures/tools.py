@@ -112,5 +112,6 @@ MEASURES = (
         share_row("tool_agreement", disagreement, "name and typed arguments, in any order"),
         tool_agreement,
         strict=True,
+        content=True,
     ),
 )

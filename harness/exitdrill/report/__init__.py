@@ -5,6 +5,7 @@ A renderer writes a `Document` into a text file. A new one is a module and a lin
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +15,7 @@ from exitdrill.errors import StorageFailed, UsageError
 from exitdrill.files import replacing
 from exitdrill.report import html, junit, markdown
 from exitdrill.report.document import REPORT, SCHEMA_VERSION, Document, load, schema, validate
+from exitdrill.report.registered import JOURNAL
 
 __all__ = [
     "RENDERERS",
@@ -45,6 +47,12 @@ def render(folder: Path, *, check: bool = True) -> list[Path]:
     """
     if not folder.is_dir():
         raise UsageError("no such folder", path=folder)
+    if not (folder / REPORT).exists() and (folder / JOURNAL).exists():
+        raise UsageError(
+            "there is no verdict yet: this drill was interrupted, or is under way; "
+            f"exitdrill run SCENARIO --resume {shlex.quote(str(folder))} continues it",
+            path=folder,
+        )
     document = load(folder, check=check)
     paths = [folder / name for name in RENDERERS]
     with ExitStack() as drafts:

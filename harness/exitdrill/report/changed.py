@@ -9,6 +9,7 @@ from typing import Any
 from exitdrill.report.trials import Change as Key
 from exitdrill.report.units import quantity
 from exitdrill.report.view import NOT_KNOWN, count
+from exitdrill.sentences import count_of, times
 
 KINDS: Mapping[str, str] = {
     "error": "no answer",
@@ -43,6 +44,8 @@ def change_label(kind: str, where: str | None) -> str:
     return f"{said}: {where}" if where else said
 
 
+RIGHT = {"lost": "no longer right", "gained": "now right"}
+"""What became of answers that changed."""
 SPACES = {" ": "·", "\n": "⏎", "\t": "⇥"}
 """How white space is made visible where nothing else changed."""
 
@@ -60,6 +63,8 @@ def is_rest(group: Mapping[str, Any]) -> bool:
 
 def group_label(group: Mapping[str, Any]) -> str:
     """What a group of changes is called."""
+    if group["kind"] == "error" and group["label"]:
+        return str(group["label"].replace("_", " "))  # an error's kind, which is a word of ours
     return group["label"] or change_label(group["kind"], group["where"])
 
 
@@ -102,7 +107,8 @@ def nothing(candidate: Mapping[str, Any], incumbent: Mapping[str, Any]) -> str:
     """What is to be said of a candidate that shows no change."""
     compared = candidate["changes"]["compared"]
     if compared:
-        return f"No answer changed; {count(compared)} pairs were compared."
+        were = "was" if compared == 1 else "were"
+        return f"No answer changed; {count_of(compared, 'pair')} {were} compared."
     for arm, who in ((candidate, "it"), (incumbent, incumbent["name"])):
         if arm.get("answered_trials") == 0:
             return f"Nothing to compare: {who} gave no answer."
@@ -140,11 +146,11 @@ def _spaces(text: str) -> str:
 
 def _right(group: Mapping[str, Any]) -> str:
     """How many of them made a right answer wrong, and the other way round."""
-    parts = [f"{count(group[key])} {key}" for key in ("lost", "gained") if group[key]]
+    parts = [f"{count(group[key])} {words}" for key, words in RIGHT.items() if group[key]]
     return ", ".join(parts)
 
 
 def _transition(value: Mapping[str, Any]) -> str:
     before, after = (value[end] or "(nothing)" for end in ("incumbent", "candidate"))
     least = "at least " if value.get("at_least") else ""
-    return f"{before} → {after} ({least}{count(value['count'])} times)"
+    return f"{before} → {after} ({least}{times(value['count'])})"

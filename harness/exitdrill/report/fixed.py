@@ -36,7 +36,7 @@ def early(data: Mapping[str, Any]) -> str | None:
         f"{name} was asked {n:,}{' (and broke off)' if completed and name in broken else ''}"
         for name, n in found["asked"].items()
     )
-    of_cases = f"{asked} of {count_of(largest, 'case')}"
+    of_cases = f"of {count_of(largest, 'case')} {asked}"
     if not completed:
         return (
             "It was to stop as soon as every gate was decided, and was broken off before that: "
@@ -47,10 +47,11 @@ def early(data: Mapping[str, Any]) -> str | None:
             "Looked at while it ran: some gate was open up to the last of "
             f"{count_of(largest, 'case')}, so nothing was saved."
         )
-    judges = "; the judge's are not reckoned in" if data.get("judge") else ""
+    judges = ", not counting the judge's" if data.get("judge") else ""
     return (
-        f"Stopped early: {of_cases}; {count_of(saved, 'call')} ({_share(found['saved_share'])}"
-        f"{judges}) {'was' if saved == 1 else 'were'} saved. The error is not larger for it."
+        f"Stopped early: {of_cases}. {count_of(saved, 'call')} ({_share(found['saved_share'])}) "
+        f"{'was' if saved == 1 else 'were'} saved{judges}. The chance of a wrong verdict is not "
+        "larger for it."
     )
 
 

@@ -17,6 +17,7 @@ from exitdrill.report import balance, changed, described, fixed, judge, plots, t
 from exitdrill.report.document import Document
 from exitdrill.report.plots import changes, classes, latency, margins, noise, volume
 from exitdrill.report.units import NOT_MEASURED, quantity
+from exitdrill.sentences import count_of
 
 COLUMNS = {
     "incumbent": "Incumbent",
@@ -64,6 +65,7 @@ def render(document: Document, file: TextIO) -> None:
         "stopped": view.stopped(data),
         "fixed": fixed.registered(data),
         "early": fixed.early(data),
+        "first_not_tested": view.first_not_tested(data),
         "cases_asked": fixed.asked(data),
         "stopped_early": fixed.stopped_early(data),
         "how_judged": view.HOW_JUDGED,
@@ -118,10 +120,12 @@ def _template() -> Template:
         word=lambda word: view.STATUS[word][1],
         arm_status=view.ARM_STATUS.__getitem__,
         count=view.count,
+        count_of=count_of,
         money=view.money,
         share=lambda number: quantity("share", [number]).value(number),
         plain=described.plain,
         success=_success,
+        sentence=view.sentence,
         svg=plots.svg,
         shown_for=_shown_for,
         why=lambda note: note.removeprefix(f"{NOT_MEASURED}: "),
@@ -156,7 +160,7 @@ def _bullets(raw: Mapping[str, Any]) -> list[tuple[str, view.Gate | None]]:
     """The reasons of a candidate's verdict; a gate's sentence stands in the table of gates, so that
     here it has its name and status only."""
     sentences = {f"{gate.name}: {gate.reason}": gate for gate in view.gates(raw)}
-    said = "" if raw["status"] == "complete" else raw["status_reason"] or ""
+    said = "" if raw["status"] == "complete" else view.broke_off(raw["status_reason"] or "")
     found = view.fresh(raw["verdict"]["reasons"], said)
     return [(reason, sentences.get(reason)) for reason in found]
 

@@ -50,8 +50,8 @@ def _candidate(counts: Mapping[str, Any], incumbent: str) -> Iterator[str]:
         yield f"{name}: no case was answered in free text by both."
         return
     yield (
-        f"{name}: preferred to {incumbent} in {counts['wins']:,} of {total:,} pairs, {incumbent} "
-        f"preferred to it in {counts['losses']:,}, ties {counts['ties']:,}; in "
+        f"{name}: preferred to {incumbent} in {counts['wins']:,} of {count_of(total, 'pair')}, "
+        f"{incumbent} preferred to it in {counts['losses']:,}, ties {counts['ties']:,}; in "
         f"{counts['inconsistent']:,} the two orders did not agree (counted as ties), and "
         f"{counts['unreadable']:,} could not be read (not measured)."
     )
@@ -72,7 +72,7 @@ def _itself(counts: Mapping[str, Any]) -> str:
     preferred = counts["wins"] + counts["losses"]
     return (
         f"{name} against itself: one of two of its own answers was preferred in {preferred:,} of "
-        f"{total:,} pairs."
+        f"{count_of(total, 'pair')}."
     )
 
 
@@ -83,8 +83,9 @@ def _labels(judge: Mapping[str, Any]) -> str:
     share = quantity("share", [found["agreement"]])
     kappa = "not known" if found["kappa"] is None else f"{found['kappa']:.2f}"
     said = (
-        f"Of {found['n']:,} labelled pairs it judged {share.value(found['agreement'])} as they "
-        f"are labelled (95 % interval {share.range(found['interval'])}; Cohen's kappa {kappa})."
+        f"Of {count_of(found['n'], 'labelled pair')} it judged "
+        f"{share.value(found['agreement'])} as they are labelled (95 % interval "
+        f"{share.range(found['interval'])}; Cohen's kappa {kappa})."
     )
     if found.get("unreadable") == found["n"]:
         return (

@@ -108,7 +108,7 @@ def _verdict_case(
     """The verdict, and right after it what has to be read first."""
     verdict, first = candidate["verdict"], view.said_first(data)
     word, counts = view.STATUS[verdict["status"]][1], view.gate_causes(candidate)
-    summary = f"{word}. {first} Gates: {counts}" if first else f"{word}: {counts}"
+    summary = f"{word}. {first} {counts}" if first else f"{word}: {counts}"
     said = [*(f"Warning: {each}" for each in warnings), candidate["status_reason"]]
     said += view.without_edits(data, verdict["reasons"])
     reasons = [reason for reason in said if reason]

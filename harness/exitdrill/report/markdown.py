@@ -12,7 +12,7 @@ from typing import Any, TextIO
 from exitdrill.report import balance, changed, fixed, judge, view
 from exitdrill.report.document import Document
 from exitdrill.report.text import shorten
-from exitdrill.sentences import count_of
+from exitdrill.sentences import count_of, times
 
 HARD_CAP = 60_000
 """GitHub refuses a comment of more than 65,536 characters."""
@@ -112,6 +112,10 @@ def _verdict(data: Mapping[str, Any], warnings: Sequence[str]) -> Iterator[str]:
     if early:
         yield text(early)
         yield ""
+    untested = view.first_not_tested(data)
+    if untested:
+        yield f"**Not tested:** {text(untested)}"
+        yield ""
 
 
 def _beside(data: Mapping[str, Any], warnings: Sequence[str]) -> Iterator[str]:
@@ -124,7 +128,7 @@ def _beside(data: Mapping[str, Any], warnings: Sequence[str]) -> Iterator[str]:
         yield f"**Warning:** {text(each)}"
         yield ""
     if stopped:
-        yield f"**The drill was not completed.** {text(stopped)}"
+        yield f"**The drill was not completed.** {text(view.sentence(stopped))}"
         yield ""
 
 
@@ -163,7 +167,7 @@ def _candidate(candidate: Mapping[str, Any], data: Mapping[str, Any]) -> Iterato
         why = "see above" if reason in said else text(reason)
         yield f"This arm was {view.ARM_STATUS[candidate['status']]}: {why}"
         yield ""
-        said += f"\n{reason}"
+        said += f"\n{view.broke_off(reason)}"
     # What a gate says stands in the table.
     gates = [f"{gate['name']}: {gate['reason']}" for gate in candidate["gates"]]
     yield from _reasons(candidate["verdict"]["reasons"], "\n".join([said, *gates]))
@@ -219,8 +223,8 @@ def _changes(candidate: Mapping[str, Any], incumbent: Mapping[str, Any]) -> Iter
         return
     leading = changed.leading(candidate["changes"]["groups"], CHANGES)
     rows = [_change(found[place]) for place in leading]
-    pairs = view.count(candidate["changes"]["compared"])
-    yield from _table((f"what changed, in {pairs} pairs", "pairs", "own noise", "example"), rows)
+    pairs = count_of(candidate["changes"]["compared"], "pair")
+    yield from _table((f"what changed, in {pairs}", "pairs", "own noise", "example"), rows)
     left_out = len(found) - len(rows) + candidate["changes"]["left_out"]
     if left_out:
         yield f"More changes, in report.html: {left_out:,}."
@@ -302,7 +306,7 @@ def _edits(edits: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield "Edits to requests:"
     yield ""
     lines = (
-        f"{edit['action']} {edit['path']} ({view.count(edit['count'])} times, "
+        f"{edit['action']} {edit['path']} ({times(edit['count'])}, "
         f"{'allowed' if edit['allowed'] else 'not allowed'}): {edit['detail']}"
         for edit in edits
     )
@@ -313,7 +317,7 @@ def _footer(data: Mapping[str, Any]) -> Iterator[str]:
     drill, spend = data["drill"], data["drill"]["spend"]
     yield (
         f"Drill {text(drill['id'])}, plan {drill['plan_sha256']}, exitdrill "
-        f"{text(drill['exitdrill_version'])}; {view.count(spend['calls'])} calls, "
+        f"{text(drill['exitdrill_version'])}; {count_of(spend['calls'], 'call')}, "
         f"tokens: {view.count(spend['tokens'])}, money: {text(view.money(spend['money']))}."
     )
     yield ""

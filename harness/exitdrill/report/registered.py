@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from exitdrill.errors import UsageError
+from exitdrill.journal import cases_sha256
 from exitdrill.report.jsonfile import parse, read
 
 REPORT = "report.json"
@@ -27,6 +28,8 @@ PLAN = "plan.json"
 JOURNAL = "journal.sqlite"
 NO_PLAN = "Whether these gates were registered cannot be checked: there is no plan.json."
 NO_JOURNAL = "Whether this report is that of the journal beside it cannot be checked: {}."
+CASES_SHA256 = "cases_sha256"
+"""Beside what a journal says of itself: the hash of the cases in it."""
 MOST_SAID = 5
 """Contradictions that are named; the rest is counted."""
 SHOWN = 12
@@ -100,6 +103,8 @@ def _against_file(data: Json, raw: bytes, recorded: Json) -> Iterator[str]:
     yield from found
     if "plan" in recorded and recorded["plan"] != plan:
         yield "the plan in the journal is not the one that was registered"
+    if recorded and recorded[CASES_SHA256] != plan["workload"].get(CASES_SHA256):
+        yield "the cases in the journal are not those that were registered: their sha256 is another"
 
 
 def _against_plan(data: Json, plan: Json) -> Iterator[str]:
@@ -219,7 +224,15 @@ def _recorded(path: Path) -> Json:
     names = ("plan", "plan_sha256", "report_sha256")
     with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True)) as db:
         rows = db.execute("SELECT name, value FROM inputs WHERE name IN (?, ?, ?)", names)
-        return {str(name): json.loads(value) for name, value in rows}
+        return {CASES_SHA256: _found(db)} | {str(name): json.loads(value) for name, value in rows}
+
+
+def _found(db: sqlite3.Connection) -> str | None:
+    """The hash of the cases in a journal; None where they cannot be read."""
+    try:
+        return cases_sha256(db)
+    except (sqlite3.Error, UnicodeError):
+        return None
 
 
 # --- the verdict --------------------------------------------------------------------------------

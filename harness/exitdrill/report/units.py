@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from exitdrill.sentences import FINEST, SAME
 
 NOT_MEASURED = "not measured"
+SHARE = " %"
 LEAST, MOST = 1e-9, 1e15
 """Numbers that can still be read without an exponent."""
 _MONEY = re.compile(r"^[A-Z]{3}\b")
@@ -27,9 +30,20 @@ class Quantity:
     step: str
     heading: str = ""
 
+    def beside(self, limit: float, numbers: Iterable[float | None]) -> Quantity:
+        """The same with as many decimals as it takes for these not to read like the limit."""
+        known = [n for n in numbers if n is not None and not math.isclose(n, limit, rel_tol=SAME)]
+        finer = [replace(self, decimals=self.decimals + more) for more in range(FINEST)]
+        told = (each for each in finer if not any(each._reads_like(limit, n) for n in known))
+        return next(told, self)
+
     def value(self, number: float | None) -> str:
         """A number, or the words that it was not measured."""
-        return NOT_MEASURED if number is None else self._digits(number) + self.suffix
+        if number is None:
+            return NOT_MEASURED
+        if self._is_nearly_all(number):  # it may not read as all
+            return replace(self, decimals=self.decimals + 1).value(number)
+        return self._digits(number) + self.suffix
 
     def difference(self, number: float | None) -> str:
         """A signed number: candidate - incumbent."""
@@ -62,6 +76,16 @@ class Quantity:
     def _set(self, number: float) -> str:
         scaled = number * self.factor
         return f"{'−' if scaled < 0 else ''}{_plain(abs(scaled), 10)}"
+
+    def _is_nearly_all(self, number: float) -> bool:
+        """Whether it is a share below 100 % that reads like 100 %."""
+        if self.suffix != SHARE or number >= 1 or math.isclose(number, 1, rel_tol=SAME):
+            return False
+        return round(number * self.factor, self.decimals) == self.factor
+
+    def _reads_like(self, limit: float, number: float) -> bool:
+        shown = round(number * self.factor, self.decimals)
+        return math.isclose(shown, limit * self.factor, rel_tol=SAME)
 
     def _signed(self, number: float) -> str:
         digits = self._digits(number)
@@ -98,15 +122,16 @@ def quantity(
     deciding = [number for number in leading if number] or known
     biggest = max((abs(number) for number in deciding), default=0.0)
     if unit == "share":
-        return Quantity(100, 1, " %", " points")
+        return Quantity(100, 1, SHARE, " points")
     if unit == "s" and biggest < 1:
         return Quantity(1000, _decimals(biggest * 1000), " ms", " ms")
     if unit == "s":
         return Quantity(1, max(2, _decimals(biggest)), " s", " s")
+    heading = unit.replace("/1000 ", " per 1,000 ")
     if all(float(number).is_integer() for number in known):
-        return Quantity(1, 0, "", "", unit)
+        return Quantity(1, 0, "", "", heading)
     least = 2 if _MONEY.match(unit) else 0
-    return Quantity(1, max(least, _decimals(biggest)), "", "", unit)
+    return Quantity(1, max(least, _decimals(biggest)), "", "", heading)
 
 
 def _decimals(biggest: float) -> int:

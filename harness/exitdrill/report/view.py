@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from exitdrill.report.units import NOT_MEASURED, Quantity, quantity
+from exitdrill.sentences import count_of
 
 SECTIONS = ("drift", "latency", "cost", "change")
 NOT_KNOWN = "not known"
@@ -30,9 +31,11 @@ STATUS = {
     "fail": ("✗", "fail"),
     "open": ("?", "open"),
 }
+COUNTED = {"fail": "failed", "open": "open", "pass": "passed"}
+"""How gates are counted, the worst first."""
 CAUSES = {
     "raised": "a checker or measure raised an error",
-    "broken_off": "an arm broke off",
+    "broken_off": "not all was asked",
     "no_answers": "the incumbent gave no answer",
     "replayed": "answers came from a cache",
     "half_measured": "measured on one side only",
@@ -42,21 +45,29 @@ CAUSES = {
     "not_measured": "not measured",
     "own_delay": "the drill's own delay could decide",
     "vacuous": "anything would pass",
-    "undecided": "the interval holds the margin",
+    "undecided": "not settled by these cases",
 }
 """Why a gate is open, in a few words: each cause has a status of its own."""
 HOW_JUDGED = (
-    "A gate passes where the whole of its interval lies on the good side of the margin, fails "
-    "where the whole of it lies on the bad side, and is open in between; what was not measured is "
-    "open, never a pass."
+    "First comes whether the figures of a gate can be relied on. Where they cannot, it is open "
+    "wherever its interval lies: not all was asked, say, or the incumbent differs too much from "
+    "itself. Else it passes where the whole of its interval lies on the good side of the margin, "
+    "fails where the whole of it lies on the bad side (of several gates the first to fail has to "
+    "do so more clearly), and is open in between. A cost is that of this workload as it was "
+    "asked, and changed lines are counted: they have no interval, and are compared with their "
+    "limits as they are. What was not measured is open, never a pass."
 )
 EDITED = "edited after the plan was registered: "
 """How the reason begins that says so; it stands among the warnings."""
 ARM_STATUS = {
     "complete": "every planned request was asked",
-    "broken_off": "broken off",
+    "broken_off": "not asked to the end",
     "not_started": "not started",
 }
+LONGEST = 400
+"""Characters of a sentence that is said once more elsewhere."""
+FIRST_NOT_TESTED = 2
+"""Sentences on what was not tested that stand beside the verdict."""
 CLAIMS = (
     "It reports one drill: these requests, these models and servers, these settings, at this time.",
     "It certifies nothing, and does not say that any law or framework is complied with; whether "
@@ -188,7 +199,7 @@ def _method(raw: Mapping[str, Any]) -> str | None:
     clusters = raw.get("clusters")
     if clusters is None or "cluster" in method:
         return str(method)
-    return f"{method}; {clusters:,} clusters"
+    return f"{method}; {count_of(clusters, 'cluster')}"
 
 
 def is_comparison(raw: Mapping[str, Any]) -> bool:
@@ -250,18 +261,27 @@ def gates(candidate: Mapping[str, Any]) -> list[Gate]:
 
 
 def gate_counts(candidate: Mapping[str, Any]) -> str:
-    """``3 pass, 1 open``."""
-    found = [each["status"] for each in candidate["gates"]]
-    parts = [f"{found.count(name)} {name}" for name in ("fail", "open", "pass") if name in found]
-    return ", ".join(parts) or "no gate was judged"
+    """``1 gate failed, 2 passed, 1 veto``."""
+    return _counts(candidate, "")
 
 
 def gate_causes(candidate: Mapping[str, Any]) -> str:
-    """The counts, with why gates are open: ``2 open (too few cases, an arm broke off), 1 pass``."""
+    """The counts, with why gates are open: ``2 gates open (too few cases), 1 passed``."""
     causes = [_cause(raw) for raw in candidate["gates"]]
     said = ", ".join(dict.fromkeys(cause for cause in causes if cause))
-    counted = gate_counts(candidate)
-    return counted.replace(" open", f" open ({said})") if said else counted
+    return _counts(candidate, f" ({said})" if said else "")
+
+
+def _counts(candidate: Mapping[str, Any], causes: str) -> str:
+    found = [each["status"] for each in candidate["gates"]]
+    counts = [(found.count(name), word) for name, word in COUNTED.items() if name in found]
+    parts = [f"{number} {word}" for number, word in counts]
+    if counts:
+        number, word = counts[0]
+        parts[0] = f"{count_of(number, 'gate')} {word}"
+    parts = [f"{part}{causes}" if part.endswith("open") else part for part in parts]
+    vetoed = ["1 veto"] if candidate.get("veto") else []
+    return ", ".join([*(parts or ["no gate was judged"]), *vetoed])
 
 
 def stopped(data: Mapping[str, Any]) -> str:
@@ -270,6 +290,22 @@ def stopped(data: Mapping[str, Any]) -> str:
     if drill["completed"]:
         return ""
     return drill["stopped"] or "No reason was recorded."
+
+
+def sentence(text: str) -> str:
+    """A reason where a sentence belongs: with a capital letter and a full stop."""
+    ended = text if text.endswith((".", "!", "?", "…")) else f"{text}."
+    return ended[:1].upper() + ended[1:]
+
+
+def first_not_tested(data: Mapping[str, Any]) -> str:
+    """What was not tested, for who reads no further; nothing where nothing was named."""
+    found = data["not_tested"]
+    if not found:
+        return ""
+    said = " ".join(sentence(cut(each, LONGEST)) for each in found[:FIRST_NOT_TESTED])
+    more = len(found) - FIRST_NOT_TESTED
+    return f"{said} And {more:,} more, below." if more > 0 else said
 
 
 def warnings(data: Mapping[str, Any], found: Sequence[str] = ()) -> list[str]:
@@ -282,6 +318,11 @@ def warnings(data: Mapping[str, Any], found: Sequence[str] = ()) -> list[str]:
 def said_first(data: Mapping[str, Any]) -> str | None:
     """What has to be read right after the headline: that the incumbent itself is not right."""
     return data["incumbent"].get("first") or None
+
+
+def broke_off(reason: str) -> str:
+    """How a verdict says why an arm broke off; the arm's own status says the reason alone."""
+    return f"broke off: {reason}"
 
 
 def reasons(data: Mapping[str, Any]) -> list[str]:
@@ -346,7 +387,9 @@ def _written_gate(raw: Mapping[str, Any], judged: Mapping[str, Any] | None) -> Q
     """A gate is written on the scale of the row that it judges, whatever its limit is."""
     intervals = (*(raw["interval"] or ()), *(raw.get("own_interval") or ()))
     numbers = [raw["estimate"], raw["margin"], *intervals]
-    return quantity(raw["unit"], numbers, () if judged is None else _numbers(judged))
+    written = quantity(raw["unit"], numbers, () if judged is None else _numbers(judged))
+    limit = threshold(raw)
+    return written if limit is None else written.beside(limit, [raw["estimate"], *intervals])
 
 
 def _numbers(row: Mapping[str, Any]) -> list[float | None]:

@@ -8,7 +8,7 @@ from collections.abc import Hashable, Iterable
 import numpy as np
 import numpy.typing as npt
 
-from exitdrill.stats.base import Array, Floats, TooFewSamples
+from exitdrill.stats.base import Array, Floats, TooFewSamples, inside
 from exitdrill.stats.means import cluster_sums
 
 AnyLabels = Iterable[Hashable]
@@ -76,6 +76,7 @@ def largest_design_effect(differences: Floats, clusters: AnyLabels, error: float
     """
     from scipy.special import fdtri
 
+    inside(error=error)
     values, codes = _read(differences, clusters)
     if not len(values):
         raise TooFewSamples(1, 0)

@@ -6,11 +6,12 @@ import math
 
 import numpy as np
 
-from exitdrill.stats.base import Array, Floats, Interval, Labels, TooFewSamples
+from exitdrill.stats.base import Array, Floats, Interval, Labels, TooFewSamples, inside
 
 RESAMPLES = 4_999
-MOST_RESAMPLED = 2_000
-"""Clusters beyond which the mean is as good as normal, and a bootstrap only slow."""
+MOST_RESAMPLED, MOST_IF_FEW_DIFFER, FEW = 2_000, 5_000, 500
+"""Clusters beyond which the mean is as good as normal, and a bootstrap only slow; of those that
+differ at all, fewer than `FEW` are not as good as normal yet."""
 
 
 def mean_interval(
@@ -23,10 +24,12 @@ def mean_interval(
     are clusters less one. Source: Cochran, *Sampling Techniques*, 3rd ed., 6.3 and 9A; it is
     `clustered_standard_error` times √(G/(G − 1)).
 
-    Raises `TooFewSamples` for fewer than two cases, or clusters.
+    Of values that are not finite it is NaN. Raises `TooFewSamples` for fewer than two cases, or
+    clusters, and `ValueError` where the labels do not fit.
     """
     from scipy.special import stdtrit
 
+    inside(confidence=confidence)
     values = np.asarray(differences, dtype=float)
     mean = float(values.mean()) if len(values) else math.nan
     totals = values - mean if clusters is None else cluster_sums(values - mean, clusters)
@@ -39,9 +42,18 @@ def mean_interval(
 
 
 def cluster_sums(values: Array, clusters: Labels) -> Array:
-    """The sum of the values of each cluster, in the order of the labels."""
+    """The sum of the values of each cluster, in the order of the labels.
+
+    Raises `ValueError` where there are not as many labels as values.
+    """
     _, places = np.unique(np.asarray(clusters), return_inverse=True)
     return np.bincount(places, weights=values).astype(float)
+
+
+def resampled(differing: int, clusters: int) -> bool:
+    """Whether `bootstrap_interval` is worth its time for so many clusters, so many of which differ
+    between the sides: where these are few among many, a mean is not as good as normal yet."""
+    return 1 < clusters <= (MOST_IF_FEW_DIFFER if differing < FEW else MOST_RESAMPLED)
 
 
 def bootstrap_interval(
@@ -55,16 +67,20 @@ def bootstrap_interval(
     for BCa to say anything, it is empty or NaN: see to a least width.
 
     Source: Efron, *Better bootstrap confidence intervals*, JASA 82 (1987) 171–185, by
-    `scipy.stats.bootstrap`; drawn from a fixed ``seed``, so that the same answers always have the
-    same interval. Raises `TooFewSamples` for fewer than two clusters.
+    `scipy.stats.bootstrap`; drawn from a fixed ``seed``, and from the clusters in the order of
+    their sums, so that the same answers always have the same interval, in whatever order they
+    came. Raises `TooFewSamples` for fewer than two clusters.
     """
     import warnings
 
     from scipy.stats import DegenerateDataWarning, bootstrap
 
+    inside(confidence=confidence)
     n = parts.shape[1]
     if n < 2:
         raise TooFewSamples(2, n)
+    order = np.lexsort((*parts, *wholes))
+    parts, wholes = parts[:, order], wholes[:, order]
 
     def difference(ours: Array, us: Array, theirs: Array, them: Array, axis: int) -> Array:
         found: Array = theirs.sum(axis) / them.sum(axis) - ours.sum(axis) / us.sum(axis)
@@ -90,12 +106,15 @@ def proportion_interval(successes: float, n: float, confidence: float = 0.95) ->
     """The exact (Clopper–Pearson) interval of one proportion, by quantiles of the beta.
 
     ``successes`` may be an average over repeats, ``n`` an effective number of cases. Raises
-    `TooFewSamples` for none.
+    `TooFewSamples` for none, and `ValueError` where they do not fit.
     """
     from scipy.special import betaincinv
 
-    if n <= 0:
+    inside(confidence=confidence)
+    if n == 0:
         raise TooFewSamples(1, 0)
+    if not 0 <= successes <= n * (1 + 1e-12):
+        raise ValueError(f"{successes=} do not fit {n=}")
     tail = (1 - confidence) / 2
     low = 0.0 if successes <= 0 else float(betaincinv(successes, n - successes + 1, tail))
     high = 1.0 if successes >= n else float(betaincinv(successes + 1, n - successes, 1 - tail))

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
-from exitdrill.stats.base import Floats, Interval, TooFewSamples
+from exitdrill.stats.base import Floats, Interval, TooFewSamples, inside, sorted_samples
 from exitdrill.stats.sequential import least_samples
 
 
 def percentile(samples: Floats, q: float) -> float:
     """The smallest sample that at least the share ``q`` of all samples does not exceed.
 
-    Infinite samples (missed deadlines) count as the largest. Raises `TooFewSamples` for none.
+    Infinite samples (missed deadlines) count as the largest. Raises `TooFewSamples` for none, and
+    `ValueError` for a NaN among them.
     """
-    ordered = np.sort(np.asarray(samples, dtype=float))
+    inside(q=q)
+    ordered = sorted_samples(samples)
     if not len(ordered):
         raise TooFewSamples(1, 0)
     return float(ordered[max(math.ceil(q * len(ordered) - 1e-9), 1) - 1])
@@ -32,10 +32,13 @@ def percentile_interval(
     the ranks are those of so many samples, spread over all.
 
     Raises `TooFewSamples` where no rank is sure enough (two-sided 95 %: 72 samples for p95, 368
-    for p99).
+    for p99), and `ValueError` for a NaN among the samples.
     """
-    ordered = np.sort(np.asarray(samples, dtype=float))
+    inside(q=q, confidence=confidence)
+    ordered = sorted_samples(samples)
     n = len(ordered) if independent is None else independent
+    if n > len(ordered):
+        raise ValueError(f"{n} independent samples of {len(ordered)}")
     tail = (1 - confidence) / 2
     needed = _fewest(tail, q)
     if n < needed:
@@ -49,6 +52,7 @@ def percentile_interval(
 
 def fewest_samples(q: float, confidence: float = 0.95, *, sequential: bool = False) -> int:
     """How many samples `percentile_interval` takes, or `percentile_sequence`."""
+    inside(q=q, confidence=confidence)
     return least_samples(q, confidence) if sequential else _fewest((1 - confidence) / 2, q)
 
 

@@ -9,7 +9,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from exitdrill.stats.base import Array, Counts, Interval
+from exitdrill.stats.base import Array, Counts, Interval, inside
 
 NUISANCE = 120
 """How many shares of discordant pairs the worst case is looked for among."""
@@ -25,8 +25,8 @@ def tango_interval(b: float, c: float, n: int, confidence: float = 0.95) -> Inte
 
     Raises `ValueError` where the counts do not fit.
     """
-    if n < 1 or b < 0 or c < 0 or b + c > n * (1 + 1e-12):
-        raise ValueError(f"b={b}, c={c} do not fit n={n}")
+    _check_counts(b, c, n)
+    inside(confidence=confidence)
     critical = NormalDist().inv_cdf((1 + confidence) / 2)
     estimate = (b - c) / n
     edge = 1 - 1e-12
@@ -40,6 +40,11 @@ def tango_interval(b: float, c: float, n: int, confidence: float = 0.95) -> Inte
         return _root(lambda delta: sign * _tango_z(b, c, n, delta) - critical, end, inner)
 
     return bound(1), bound(-1)
+
+
+def _check_counts(b: float, c: float, n: int) -> None:
+    if not (b >= 0 and c >= 0 and n >= 1 and float(n).is_integer() and b + c <= n * (1 + 1e-12)):
+        raise ValueError(f"b={b}, c={c} do not fit n={n}")
 
 
 def _root(function: Callable[[float], float], above: float, below: float) -> float:
@@ -69,8 +74,8 @@ def exact_paired_p(b: float, c: float, n: int, difference: float) -> float:
     ``b`` and ``c`` are the discordant counts for and against, among ``n`` pairs. It is the
     probability of Tango's statistic being as large as observed, or larger, if the difference is
     exactly that, in the worst case over the share of discordant pairs, which nobody knows. So a
-    test at alpha errs with a probability of at most alpha, however small ``n`` is. Averaged counts
-    (a case with several repeats) vary less than the whole ones that are assumed here.
+    test at alpha errs with a probability of at most alpha, however small ``n`` is. That is known of
+    whole counts: averages (a case with several repeats) have to be rounded, ``b`` down, ``c`` up.
 
     Source: the unconditional test with the score statistic, Hsueh, Liu, Chen, *Unconditional exact
     tests for equivalence or noninferiority for paired binary endpoints*, Biometrics 57 (2001)
@@ -78,8 +83,9 @@ def exact_paired_p(b: float, c: float, n: int, difference: float) -> float:
 
     Raises `ValueError` where the counts do not fit.
     """
-    if n < 1 or b < 0 or c < 0 or b + c > n * (1 + 1e-12) or not -1 < difference < 1:
-        raise ValueError(f"b={b}, c={c} do not fit n={n}, or difference={difference} is none")
+    _check_counts(b, c, n)
+    if not -1 < difference < 1:
+        raise ValueError(f"{difference=} does not lie between -1 and 1")
     return _worst_case(n, difference, _tango_z(b, c, n, difference))
 
 
@@ -104,14 +110,14 @@ def _least_for(n: int, against: Counts, difference: float, z: float) -> Counts:
     below, above = np.full(n + 1, -1), n - against + 1  # z is reached at ``above``, not ``below``
     for _ in range(int(n + 2).bit_length()):
         middle = (below + above) // 2
-        reached = (middle >= 0) & (_tango_zs(middle, against, n, difference) >= z - 1e-9)
+        reached = (middle >= 0) & (tango_statistics(middle, against, n, difference) >= z - 1e-9)
         undecided = above - below > 1
         above = np.where(undecided & reached, middle, above)
         below = np.where(undecided & ~reached, middle, below)
     return above
 
 
-def _tango_zs(b: Counts, c: Counts, n: int, delta: float) -> Array:
+def tango_statistics(b: Counts, c: Counts, n: int, delta: float) -> Array:
     """`_tango_z` of many counts at once."""
     a1 = -b - c + (2 * n - b + c) * delta
     a0 = -c * delta * (1 - delta)

@@ -11,14 +11,23 @@ and its value depends on how often each value was seen, so that it takes no pass
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from exitdrill.stats.base import Array, Counts, Floats, Interval, Labels, TooFewSamples
+from exitdrill.stats.base import (
+    Array,
+    Counts,
+    Floats,
+    Interval,
+    Labels,
+    TooFewSamples,
+    inside,
+    sorted_samples,
+)
 from exitdrill.stats.means import cluster_sums
 
 SPREAD = (0.5, 1.0, 1.8)
@@ -27,6 +36,9 @@ WEIGHTS = (0.25, 0.5, 0.25)
 WIDEST = 0.95
 """The most of all that may be staked: what is left after one loss is never nothing."""
 USUAL_STAKE = 0.4
+MOST_KINDS, STEPS = 200, 400
+"""Of values of more kinds than these each is rounded, to the side that proves less, to one of so
+many steps: the work grows with the kinds of values and not with their number."""
 GRID, ROUNDS = 17, 6
 """The ends of an interval are looked for on so many points, again and again: exact to 1e-7."""
 
@@ -35,8 +47,12 @@ def best_stake(margin: float, discordance: float) -> float:
     """The share of the highest stake with which a bet against −margin grows fastest if truly there
     is no difference: margin / discordance, of the highest, 1/(1 − margin).
 
-    ``discordance`` is the share of cases in which both sides are expected to differ.
+    ``discordance`` is the share of cases in which both sides are expected to differ. Raises
+    `ValueError` where one of them is no share.
     """
+    inside(margin=margin)
+    if not 0 <= discordance <= 1:
+        raise ValueError(f"{discordance=} is no share")
     return min(margin * (1 - margin) / max(discordance, 1e-9), WIDEST)
 
 
@@ -45,24 +61,31 @@ def e_process(values: Floats, mean: float, stake: float = USUAL_STAKE, low: floa
 
     The values are at least ``low``, one after the other as they come. It rejects at level α as
     soon as it reaches 1/α. ``stake`` is the share of the highest stake that is expected to be best.
+
+    Raises `ValueError` for a value below ``low`` or that is not finite, a mean that is not above
+    it, and a stake that does not lie between 0 and 1.
     """
+    inside(stake=stake)
     found = np.asarray(values, dtype=float)
-    if mean <= low:
+    if not low < mean < math.inf:
         raise ValueError(f"no value can be below {low}, so that no mean of {mean} can be refused")
-    stakes = _stakes(stake) / (mean - low)
+    if not (np.isfinite(found) & (found >= low)).all():
+        raise ValueError(f"values are finite, and not below {low}")
+    stakes = stakes_beside(stake) / (mean - low)
     logs = np.cumsum(np.log1p(np.outer(found - mean, stakes)), axis=0)
-    return np.exp(np.minimum(_mixed(logs), 700.0))
+    return np.exp(np.minimum(mixed(logs), 700.0))
 
 
-def _stakes(best: float) -> Array:
+def stakes_beside(best: float) -> Array:
+    """The stakes that are registered beside the best one, as shares of the highest."""
     return np.minimum(np.asarray(SPREAD) * best, WIDEST)
 
 
-def _mixed(logs: Array) -> Array:
+def mixed(logs: Array) -> Array:
     """The log of the mean of e-processes, of the logs of each, along the last axis."""
     top = logs.max(axis=-1, keepdims=True)
-    mixed: Array = top[..., 0] + np.log(np.exp(logs - top) @ np.asarray(WEIGHTS))
-    return mixed
+    found: Array = top[..., 0] + np.log(np.exp(logs - top) @ np.asarray(WEIGHTS))
+    return found
 
 
 @dataclass(frozen=True)
@@ -99,11 +122,18 @@ class Bets:
         return cls(sums, sizes, low, high, largest, looks)
 
     @cached_property
-    def _seen(self) -> tuple[Array, Array]:
-        """The different (sum, size), and how often each had been seen at each look."""
-        kinds, places = np.unique(
-            np.stack([self.sums, self.sizes], axis=1), axis=0, return_inverse=True
-        )
+    def _seen(self) -> Mapping[int, tuple[Array, Array]]:
+        """For each side: the different (sum, size), how often each had been seen at each look."""
+        if len(np.unique(self.sums)) <= MOST_KINDS:
+            return dict.fromkeys((1, -1), self._counted(self.sums))
+        step = self.largest * (self.high - self.low) / STEPS
+        floors, ceilings = (step * each(self.sums / step) for each in (np.floor, np.ceil))
+        least, most = self.sizes * self.low, self.sizes * self.high
+        sides = {1: np.maximum(floors, least), -1: np.minimum(ceilings, most)}
+        return {side: self._counted(sums) for side, sums in sides.items()}
+
+    def _counted(self, sums: Array) -> tuple[Array, Array]:
+        kinds, places = np.unique(np.stack([sums, self.sizes], axis=1), axis=0, return_inverse=True)
         counts = np.zeros((len(self.looks), len(kinds)))
         begin = 0
         for row, end in enumerate(self.looks):
@@ -137,12 +167,12 @@ class Bets:
     def _evidence(self, means: Array, stake: float, side: int) -> Array:
         """`evidence` of many means at once."""
         room = means - self.low if side > 0 else self.high - means
-        kinds, counts = self._seen
+        kinds, counts = self._seen[side]
         gains = side * (kinds[:, :1] - np.outer(kinds[:, 1], means)) / self.largest
-        staked = gains[:, :, np.newaxis] * _stakes(stake)
+        staked = gains[:, :, np.newaxis] * stakes_beside(stake)
         with np.errstate(divide="ignore", invalid="ignore"):  # where there is no room: see below
             logs = np.log1p(staked / room[:, np.newaxis])
-            found = _mixed(np.tensordot(counts, logs, axes=1)).max(axis=0)
+            found = mixed(np.tensordot(counts, logs, axes=1)).max(axis=0)
         found = np.where(room > 0, np.fmax(found, 0.0), np.where(room < 0, math.inf, 0.0))
         evidence: Array = found
         return evidence
@@ -182,9 +212,11 @@ def percentile_sequence(
 
     At each rank: would a bet that this many samples (or more, or fewer) lie below the percentile
     have won 1/α? Which ranks these are depends on n alone. ``independent`` is as in
-    `percentile_interval`. Raises `TooFewSamples` where no rank is sure enough.
+    `percentile_interval`. Raises `TooFewSamples` where no rank is sure enough, and `ValueError` for
+    a NaN among the samples.
     """
-    ordered = np.sort(np.asarray(samples, dtype=float))
+    inside(q=q, confidence=confidence)
+    ordered = sorted_samples(samples)
     n = len(ordered) if independent is None else independent
     needed = math.log(2 / (1 - confidence))
     below = np.arange(n + 1)
@@ -203,15 +235,19 @@ def _log_e(hits: Counts, n: int, q: float) -> Array:
     """The log of the e-process against "hits have a chance of at most q"."""
     stakes = np.asarray((0.1, 0.4, 0.9)) / q
     wins, losses = np.log1p(stakes * (1 - q)), np.log1p(-stakes * q)
-    return _mixed(np.outer(hits, wins) + np.outer(n - hits, losses))
+    return mixed(np.outer(hits, wins) + np.outer(n - hits, losses))
 
 
 def fewest_bets(margin: float, alpha: float, stake: float) -> int:
-    """After how many cases, none of which differs, `e_process` against −margin reaches 1/alpha."""
-    gains = np.log1p(margin * _stakes(stake) / (1 - margin))
+    """After how many cases, none of which differs, `e_process` against −margin reaches 1/alpha.
+
+    Raises `ValueError` for what does not lie between 0 and 1.
+    """
+    inside(margin=margin, alpha=alpha, stake=stake)
+    gains = np.log1p(margin * stakes_beside(stake) / (1 - margin))
 
     def won(n: int) -> bool:
-        return float(_mixed(n * gains)) >= math.log(1 / alpha)
+        return float(mixed(n * gains)) >= math.log(1 / alpha)
 
     above = 1
     while not won(above):

@@ -16,7 +16,7 @@ A candidate that failed to answer more than half of its requests is not compared
 pass, it is inconclusive at best, and not ready where one fails. With an incumbent that answered
 nothing there is nothing to compare with: every gate on trials is open. A verdict "ready" says what
 it rests on: its gates, the shares of right answers and of answers on both sides, and whether any
-gate is on the answers at all.
+gate is on what the answers say.
 
 A time is the server's and the drill's own delay (`measures.own_delay`). A gate on one is judged on
 the interval of what the server's own times may have been, so that it stays open where the drill's

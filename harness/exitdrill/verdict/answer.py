@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from exitdrill.measures import BY_NAME
 from exitdrill.measures.base import Pair
-from exitdrill.sentences import level
+from exitdrill.sentences import count_of, level
 from exitdrill.verdict.gate import Gate
 from exitdrill.verdict.obstacles import answered, silent
 
@@ -54,7 +54,7 @@ def rates(pair: Pair) -> str:
             said.append(f"{what}: not measured")
             continue
         theirs, ours = (level("share", value) for value in (row.candidate, row.incumbent))
-        said.append(f"{what}: {theirs} ({pair.incumbent.name}: {ours}; {row.n} cases)")
+        said.append(f"{what}: {theirs} ({pair.incumbent.name}: {ours}; {count_of(row.n, 'case')})")
     return ", ".join(said)
 
 
@@ -96,8 +96,8 @@ def _ready(gates: Sequence[Gate], rates: str | None) -> Verdict:
     passed = f"gates passed: {', '.join(gate.name for gate in gates)}"
     shares = [rates] if rates else []
     caution = None
-    if not any(BY_NAME[gate.measure].section == "drift" for gate in gates):
-        caution = "no gate is on the answers"
+    if not any(BY_NAME[gate.measure].content for gate in gates):
+        caution = "no gate is on what the answers say"
         caution += f" ({rates})" if rates else ""
         shares = [caution]
     reasons = (*(f"{gate.name}: {gate.reason}" for gate in gates), *shares)

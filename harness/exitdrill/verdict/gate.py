@@ -84,7 +84,8 @@ class Test:
 
     @property
     def sampled(self) -> bool:
-        """Whether the value is an estimate from a sample, with an interval."""
+        """Whether it is judged on an interval. What lines were changed is counted, and a cost is
+        that of this workload as it was asked: both are compared with their limit."""
         return self.relative or self.measure.section in {"drift", "latency"}
 
     @property
@@ -120,7 +121,7 @@ class Test:
         """The value and the interval that the bound applies to."""
         if self.relative:
             return row.estimate, row.interval
-        value = finite(row.estimate if self.measure.of_pair else row.candidate)
+        value = finite(row.candidate)
         if self.sampled:
             return value, row.own
         return value, None if value is None else (value, value)

@@ -16,6 +16,9 @@ from exitdrill.verdict.more import fewest, independent, more_cases
 from exitdrill.verdict.obstacles import obstacle, vacuous
 from exitdrill.verdict.settling import Design
 
+OF_THIS = "for this workload as it was asked"
+"""What a cap on cost is about: it has no interval, and makes no claim about other requests."""
+
 
 def judge(
     specs: Sequence[Mapping[str, Any]], pair: Pair, alpha: float, power: float = 0.8
@@ -38,9 +41,9 @@ def judge(
 def _failed(tests: Sequence[Test], alpha: float, bad: Callable[[Test, float], bool]) -> set[int]:
     """Which gates fail, by Holm's step-down procedure over those that are tested on a sample.
 
-    What is no sample (money, lines) is compared, not tested: no correction is due. What the drill's
-    own delay leaves in doubt is not rejected, so that no other gate is judged at a milder level
-    for it.
+    Money and lines are compared, not tested (the cost is that of this workload as it was asked): no
+    correction is due. What the drill's own delay leaves in doubt is not rejected, so that no other
+    gate is judged at a milder level for it.
     """
     failed = {n for n, test in enumerate(tests) if not test.sampled and bad(test, alpha)}
     sampled = {n for n, test in enumerate(tests) if test.sampled}
@@ -146,7 +149,8 @@ def _sentence(test: Test, row: Row, status: GateStatus) -> str:
     if value is None or interval is None:
         return f"too many requests missed their deadline ({row.note})"
     if not test.sampled:
-        return counted(value, test.margin, unit, kept=test.kept(value))
+        said = counted(value, test.margin, unit, kept=test.kept(value))
+        return f"{said}, {OF_THIS}" if test.measure.section == "cost" else said
     measure = test.measure
     figures = Figures(value, interval, test.margin, unit, measure.better, measure.things)
     return (compared if test.relative else limited)(figures, status)

@@ -8,7 +8,7 @@ import numpy as np
 
 from exitdrill.measures.base import ArmFacts, Row
 from exitdrill.measures.usage import not_timed
-from exitdrill.sentences import amount, level
+from exitdrill.sentences import FINEST, amount, beside, count_of, level
 from exitdrill.verdict.gate import Cause, Test
 
 
@@ -46,12 +46,13 @@ def _missing(test: Test) -> str | None:
     if test.measure.column is None:
         return None
     arms = (test.pair.incumbent, test.pair.candidate)
-    for arm in sorted(arms, key=lambda arm: not arm.broken):
-        _, completed = answered(arm)
-        if completed < arm.columns["answered"].size:
-            planned = arm.columns["answered"].size
-            return f"{arm.name} completed only {completed} of {planned} trials"
-    return None
+    counts = [(arm, answered(arm)[1], arm.columns["answered"].size) for arm in arms]
+    lacking = [each for each in counts if each[1] < each[2]]
+    blamed = [each for each in lacking if each[0].broken] or lacking
+    said = [
+        f"{arm.name} completed only {done} of {planned} trials" for arm, done, planned in blamed
+    ]
+    return ", and ".join(said) or None
 
 
 def _unanswered(test: Test) -> str | None:
@@ -61,7 +62,11 @@ def _unanswered(test: Test) -> str | None:
 def silent(arm: ArmFacts) -> str | None:
     """An arm that was asked and never answered."""
     answers, asked = answered(arm)
-    return f"{arm.name} answered none of its {asked} requests" if asked and not answers else None
+    return (
+        f"{arm.name} answered none of its {count_of(asked, 'request')}"
+        if asked and not answers
+        else None
+    )
 
 
 def answered(arm: ArmFacts) -> tuple[int, int]:
@@ -106,14 +111,20 @@ def _fails_itself(test: Test) -> str | None:
 
 
 def vacuous(test: Test, row: Row) -> str | None:
-    """An incumbent so bad that the margin reaches down to nothing: whatever answers would pass."""
-    if test.sign < 0 or row.incumbent is None or row.incumbent > test.margin:
+    """An incumbent so bad that the margin reaches to the worst there is: whatever it is, it passes.
+
+    What a ``rival`` lacks the other has. The worst of what is better lower and no share is endless.
+    """
+    value, share = row.incumbent, test.measure.unit == "share"
+    if not test.relative or value is None or test.measure.rival:
         return None
-    if test.measure.rival:  # what it lacks the candidate has
-        return None
-    what = level(test.measure.unit, row.incumbent)
-    things = test.measure.things or "that itself"
-    return f"the incumbent reaches only {what} {things}, so that a candidate with none would pass"
+    things = test.measure.things or f"({test.measure.label})"
+    what = f"{level(test.measure.unit, value)} {things}"
+    if test.sign > 0 and value <= test.margin:
+        return f"the incumbent reaches only {what}, so that a candidate with none would pass"
+    if test.sign < 0 and share and 1 - value <= test.margin:
+        return f"the incumbent has {what}, so that a candidate with nothing else would pass"
+    return None
 
 
 def _blunt(test: Test) -> str | None:
@@ -127,10 +138,9 @@ def _blunt(test: Test) -> str | None:
     if half <= test.margin:
         return None
     unit = test.measure.unit
-    known, margin = amount(unit, half), amount(unit, test.margin)
-    more = "more than " if known == margin else ""  # by less than is shown
+    known = beside(amount, unit, half, test.margin)
     return (
-        f"with {noise.n} {'case' if noise.n == 1 else 'cases'} the incumbent is known only to "
-        f"{more}±{known} against itself, and the margin is {margin}: the instrument is too blunt; "
-        "more cases, or a wider margin, are needed"
+        f"with {count_of(noise.n, 'case')} the incumbent is known only to ±{known} against itself, "
+        f"and the margin is {amount(unit, test.margin, FINEST)}: the instrument is too blunt; "
+        f"{'more cases, or a wider margin, are' if test.margin else 'a wider margin is'} needed"
     )

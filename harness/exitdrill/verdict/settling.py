@@ -9,12 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from exitdrill.measures.base import ArmFacts, Pair, Row
-from exitdrill.sentences import level
+from exitdrill.measures.base import ArmFacts, Pair
+from exitdrill.sentences import count_of, level
 from exitdrill.stats import Interval
 
-FEW_DIFFERING = 10
-"""Cases that differ below which their share is hardly known."""
 MOST = 1_000_000
 """Cases that nobody asks: more than these are as good as never."""
 
@@ -42,106 +40,101 @@ class Design:
     power: float
     gates: int
 
+    def goal(self, *, good: bool) -> Goal:
+        """What is to be shown of a gate. All gates have to pass, each errs with a part of 1 − power
+        for it; of those that fail the first one settles it, at α/k by Holm."""
+        if good:
+            return Goal(self.alpha, 1 - (1 - self.power) / self.gates, PASSES)
+        return Goal(self.alpha / self.gates, self.power, FAILS)
+
 
 @dataclass(frozen=True)
-class Seen:
-    """What an open gate rests on: its value, the interval that it is judged on, its bound.
+class Goal:
+    """With which one-sided error and which power something is to be shown, and what that is."""
 
-    ``row`` is that of the difference, None for a limit on the candidate's own value.
+    alpha: float
+    power: float
+    what: str
+
+
+UNLIKELY = (
+    "more cases are unlikely to settle it: the estimate lies within one standard error of the "
+    "margin"
+)
+NOBODY = "no number of cases that anybody asks would settle it"
+PASSES, FAILS = "show that it passes", "show that it fails"
+PROVISO = ", if what was seen so far holds"
+
+
+def unlikely(text: str = UNLIKELY) -> More:
+    """For a gate that more cases are not likely to settle."""
+    return More(None, None, None, None, text)
+
+
+def settles(
+    pair: Pair, value: float, interval: Interval, bound: float, goal: Goal, z: float
+) -> More:
+    """For a gate on what is no share: (z(1−α) + z(1−β/k))² · s² · DEFF / (Δ + d₀)².
+
+    s² · DEFF is n times the square of the standard error that the interval shows, of which ``z``
+    are half of its width, towards the bound where its other end is infinite.
     """
-
-    value: float
-    interval: Interval
-    bound: float
-    row: Row | None = None
-
-
-def settles(pair: Pair, seen: Seen, design: Design, *, good: bool) -> More:
-    """For a gate whose interval holds its bound: (z(1−α) + z(1−β/k))² · s² · DEFF / (Δ + d₀)².
-
-    s² · DEFF is n times the square of the standard error; where that is not known, it is the one
-    that the interval shows. ``good`` says on which side of the bound the estimate lies.
-    """
-    z = NormalDist().inv_cdf(1 - design.alpha)
-    error = _error(seen, z)
-    distance = abs(seen.value - seen.bound)
+    distance, side = abs(value - bound), _side(value, interval, bound)
+    width = interval[1] - interval[0]
+    error = (width / 2 if math.isfinite(width) else side) / z
     if not math.isfinite(error) or distance <= error:
-        return More(
-            None,
-            None,
-            None,
-            None,
-            "more cases are unlikely to settle it: the estimate lies within one standard error of "
-            "the margin",
-        )
-    total = _planned(pair, seen, design, error / distance)
-    if total <= _cases(pair):  # so few that the interval is far wider than the standard error
-        total = _times(pair, design, _side(seen) / z / distance)
-    return takes(
-        pair,
-        total,
-        "show that it passes" if good else "show that it fails",
-        ", if what was seen so far holds",
-    )
+        return unlikely()
+    total = _times(pair, goal, error / distance)
+    if total <= cases_of(pair):  # the interval reaches further to one side than to the other
+        total = _times(pair, goal, side / z / distance)
+    return takes(pair, total, goal.what, PROVISO)
 
 
-def _planned(pair: Pair, seen: Seen, design: Design, relative_error: float) -> int:
-    """The formula. Where hardly any case differed, one more that does is reckoned with, and what it
-    takes at the least if none does: (1 − Δ)ⁿ ≤ α."""
-    row = seen.row
-    if row is None or row.differing is None or row.differing >= FEW_DIFFERING:
-        return _times(pair, design, relative_error)
-    distance = abs(seen.value - seen.bound)
-    labels = pair.clusters
-    units = row.n if labels is None else min(len(np.unique(labels)), row.n)
-    least = math.log(design.alpha) / math.log1p(-min(distance, 0.99)) / units
-    padded = _times(pair, design, math.hypot(relative_error, 1 / units / distance))
-    return max(padded, scaled(pair, least))
-
-
-def _times(pair: Pair, design: Design, relative_error: float) -> int:
+def _times(pair: Pair, goal: Goal, relative_error: float) -> int:
     """The cases at which an error, now so many times the distance, is small enough."""
     normal = NormalDist()
-    zs = normal.inv_cdf(1 - design.alpha) + normal.inv_cdf(1 - (1 - design.power) / design.gates)
+    zs = normal.inv_cdf(1 - goal.alpha) + normal.inv_cdf(goal.power)
     return scaled(pair, (zs * relative_error) ** 2)
 
 
-def _error(seen: Seen, z: float) -> float:
-    """The standard error of the value."""
-    if seen.row is not None and seen.row.error is not None:
-        return seen.row.error
-    return (seen.interval[1] - seen.interval[0]) / (2 * z)
-
-
-def _side(seen: Seen) -> float:
+def _side(value: float, interval: Interval, bound: float) -> float:
     """How far the interval reaches towards the bound."""
-    low, high = seen.interval
-    return high - seen.value if seen.bound > seen.value else seen.value - low
+    low, high = interval
+    return high - value if bound > value else value - low
 
 
 def takes(pair: Pair, total: int, what: str = "let it be judged", proviso: str = "") -> More:
     """For a gate that so many cases in all would settle."""
-    asked = _cases(pair)
+    asked = cases_of(pair)
     cases = max(total - asked, 1)
     if cases > MOST:
-        return More(None, None, None, None, "no number of cases that anybody asks would settle it")
+        return unlikely(NOBODY)
     calls = cases * sum(_repeats(arm) for arm in (pair.incumbent, pair.candidate))
     money = _money(pair, cases)
-    cost = f"{calls:,} calls"
+    cost = count_of(calls, "call")
     if money is not None:
         cost += f", about {level(money['currency'], money['amount'])}"
-    about = "about " if proviso else "at least "
-    noun = "case" if cases == 1 else "cases"
-    text = f"{about}{cases:,} more {noun} would {what}{proviso} ({cost})"
+    about = "about" if proviso else "at least"
+    text = f"{about} {_more(pair, cases)} would {what}{proviso} ({cost})"
     return More(cases, cases + asked, calls, money, text)
+
+
+def _more(pair: Pair, cases: int) -> str:
+    """So many more cases, and clusters where there are any."""
+    said = count_of(cases, "more case")
+    if pair.clusters is None:
+        return said
+    clusters = math.ceil(cases * len(np.unique(pair.clusters)) / cases_of(pair))
+    return f"{said} ({count_of(clusters, 'more cluster')})"
 
 
 def scaled(pair: Pair, factor: float) -> int:
     """So many times the cases that there were."""
-    return math.ceil(_cases(pair) * factor * (1 - 1e-12))
+    return math.ceil(cases_of(pair) * factor * (1 - 1e-12))
 
 
-def _cases(pair: Pair) -> int:
+def cases_of(pair: Pair) -> int:
+    """How many cases were to be asked."""
     return len(pair.candidate.columns["answered"])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from exitdrill.report.plots.shapes import Box, Drawing, Line, Shape
+from exitdrill.sentences import times
 
 ROW = 16
 
@@ -24,7 +25,7 @@ def bars(
 
 def _bar(count: int, noise: float | None, most: float) -> Drawing:
     shapes: list[Shape] = [Box(0, max(0.6, min(1.0, count / most) * 98), 3, ROW - 6, "bar")]
-    text = f"{count:,} times; of the incumbent against itself "
+    text = f"{times(count)}; of the incumbent against itself "
     if noise is None:
         return Drawing(tuple(shapes), ROW, f"{text}not known", "bars")
     at = min(1.0, max(0.0, noise) / most) * 98
