@@ -152,6 +152,6 @@ def _refuse(limits: BudgetSpec, after: Spend) -> None:
     ):
         if limit is not None and value > limit * (1 + 1e-9):
             raise BudgetSpent(
-                f"the next call could bring the drill to {value:,.6g} {what}; "
-                f"the budget is {limit:,.6g} {what}"
+                f"the next call could bring the drill to {value:,.6g} {what}, and the budget is "
+                f"{limit:,.6g}"
             )

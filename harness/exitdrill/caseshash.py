@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 
 class CasesHash:
-    """Takes cases one by one, in any order: a drill that is looked at shuffles them."""
+    """Takes cases one by one. Their order counts: what was answered belongs to a place in it."""
 
     def __init__(self) -> None:
         self._digests: list[bytes] = []
@@ -17,6 +18,12 @@ class CasesHash:
         lengths = ",".join(str(len(part)) for part in parts).encode()
         self._digests.append(hashlib.sha256(lengths + b":" + b"".join(parts)).digest())
 
-    def hexdigest(self) -> str:
-        """The SHA-256 over those of all cases, in their order by size."""
-        return hashlib.sha256(b"".join(sorted(self._digests))).hexdigest()
+    def hexdigest(self, places: Sequence[int] | None = None) -> str:
+        """The SHA-256 over those of all cases; ``places`` says where each of them stands, where
+        they came in another order."""
+        digests = self._digests
+        if places is not None:
+            digests = [b""] * len(places)
+            for place, digest in zip(places, self._digests, strict=True):
+                digests[place] = digest
+        return hashlib.sha256(b"".join(digests)).hexdigest()

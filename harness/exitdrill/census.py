@@ -46,8 +46,8 @@ class Census:
 
     ``samples`` says of each arm whether it draws its answers at random, ``once`` what one call of
     every case can use up at most, ``warm`` the same of those that warm up. ``labels`` are the
-    clusters in the order of the cases, ``cases_sha256`` is the `CasesHash` of all; ``alone`` are in
-    none, ``several`` in more than one.
+    clusters in the order of the cases, ``cases`` is the hash of all; ``alone`` are in none,
+    ``several`` in more than one.
     """
 
     asked: int
@@ -58,7 +58,7 @@ class Census:
     warm: Mapping[str, Spend]
     clusters: Clusters
     labels: array[int]
-    cases_sha256: str
+    cases: CasesHash
     alone: int = 0
     several: int = 0
 
@@ -144,7 +144,7 @@ class _Count:
             self._warm,
             Clusters(self._by, len(sizes), max(sizes.values()), _worth(sizes.values())),
             self._labels,
-            self._hash.hexdigest(),
+            self._hash,
             self.alone,
             self._several,
         )
@@ -169,7 +169,7 @@ def shuffled(labels: Sequence[int], seed: int) -> array[int]:
 def _worth(sizes: Collection[int]) -> int:
     """What clusters are worth if the cases of one are all alike. Source: Kish, *Survey Sampling*
     (1965)."""
-    return int(sum(sizes) ** 2 // sum(size**2 for size in sizes))
+    return -(-(sum(sizes) ** 2) // sum(size**2 for size in sizes))
 
 
 def _usual_clusters(drillable: Drillable, asked: int) -> str:

@@ -12,19 +12,24 @@ import enum
 import functools
 import hashlib
 import inspect
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from operator import attrgetter, itemgetter
+from pathlib import PosixPath, PurePosixPath
 from tokenize import TokenError
 from types import (
     BuiltinFunctionType,
     CodeType,
     FunctionType,
+    MappingProxyType,
     MemberDescriptorType,
     MethodDescriptorType,
     MethodType,
     ModuleType,
+    SimpleNamespace,
 )
 from typing import Any
 
@@ -33,6 +38,16 @@ DEEPEST = 64
 SAID = (bool, complex, type(None), range, Decimal, Fraction, date, datetime, time, timedelta)
 """Types whose ``repr`` is Python's own, and says all."""
 PATTERNS = {("re", "Pattern"), ("_regex", "Pattern")}
+BUFFERS = {"numpy", "array"}
+HOLDING: dict[type, Callable[[Any], Iterable[Any]]] = {
+    deque: list,
+    MappingProxyType: lambda value: dict(value).items(),
+    SimpleNamespace: lambda value: vars(value).items(),
+    itemgetter: lambda value: value.__reduce__()[1],
+    attrgetter: lambda value: value.__reduce__()[1],
+    **dict.fromkeys((PosixPath, PurePosixPath), lambda value: [str(value)]),
+}
+"""Python's own containers, none of them a subclass of a stranger's, and what is in them."""
 FUNCTIONS = (
     FunctionType,
     MethodType,
@@ -122,7 +137,22 @@ def _parts(value: Any) -> Iterable[Any]:
         return [value.pattern, value.flags]
     if isinstance(value, functools._lru_cache_wrapper):
         return [value.__wrapped__]
+    if type(value) in HOLDING:
+        return HOLDING[type(value)](value)
+    if type(value).__module__ in BUFFERS:
+        return _buffer(value)
     return _attributes(value) if hasattr(type(value), "__dataclass_fields__") else []
+
+
+def _buffer(value: Any) -> Iterator[Any]:
+    """The numbers in an array, of plain ones."""
+    try:
+        view = memoryview(value)
+        yield view.format
+        yield view.shape
+        yield view.tobytes()
+    except (TypeError, ValueError, BufferError):  # one of objects
+        return
 
 
 def _of_function(function: FunctionType) -> Iterator[Any]:
@@ -196,6 +226,8 @@ def _slot(member: MemberDescriptorType, value: Any) -> Iterator[Any]:
 
 def _source(what: type | CodeType) -> Any:
     """The source; of a function that has none (it was typed in) what it was compiled to."""
+    if isinstance(what, CodeType) and what.co_name == "<lambda>":
+        return _compiled(what)  # the line that it stands in may hold another one
     try:
         return inspect.getsource(what)
     except (OSError, TypeError, SyntaxError, IndexError, TokenError):

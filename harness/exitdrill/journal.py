@@ -427,7 +427,7 @@ def cases_sha256(db: sqlite3.Connection) -> str:
     Raises ``sqlite3.Error``, and `UnicodeError` for what is no text.
     """
     digest = CasesHash()
-    for row in db.execute(CASES):
+    for row in db.execute(f"{CASES} ORDER BY position"):
         digest.add(*map(str, row))
     return digest.hexdigest()
 

@@ -34,6 +34,7 @@ GREEDY_REPEATS = 2
 SAMPLED_REPEATS = 3
 DECIDING = ("gates", "alpha", "alpha_per_candidate", "power", "discordance")
 """What a plan says of how it is decided. Edited afterwards, it is not what is judged."""
+UNDECIDING = ("budget", "title")
 VETOES = ["a feature that the workload uses is missing", "the swap cannot be applied"]
 """What makes a candidate not ready whatever its gates say."""
 
@@ -134,7 +135,7 @@ def make_plan(drillable: Drillable, limit: int | None = None, *, sequential: boo
             "cases": drillable.workload.size,
             "asked": census.asked,
             "sha256": drillable.workload.sha256,
-            "cases_sha256": census.cases_sha256,
+            "cases_sha256": census.cases.hexdigest(_places(census, scenario, sequential)),
             "sampling": census.settings,
         },
         "clusters": asdict(census.clusters),
@@ -165,6 +166,10 @@ def places(plan: Plan) -> Sequence[int] | None:
     if not plan.sequential or plan.census is None:
         return None
     return shuffled(plan.census.labels, plan.document["replay"]["seed"])
+
+
+def _places(census: Census, scenario: Scenario, sequential: bool) -> Sequence[int] | None:
+    return shuffled(census.labels, scenario.replay.seed) if sequential else None
 
 
 def most_of(plan: Plan, arm: str) -> Spend:
@@ -266,18 +271,27 @@ def _never_passed(scenario: Scenario) -> Iterator[str]:
 def check_same(plan: Plan, recorded: Mapping[str, Any]) -> list[str]:
     """What was edited of that which decides, and nothing else: the gates, their error.
 
-    Raises `JournalError`, naming what differs, where a journal holds another plan. The budget may
-    differ: it decides nothing.
+    Raises `JournalError`, naming what differs, where a journal holds another plan. What decides
+    nothing (the budget, the title) may differ.
     """
-    now = json.loads(plan.text) | {"budget": recorded.get("budget")}
+    now = json.loads(plan.text) | {key: recorded.get(key) for key in UNDECIDING}
     changed = list(_differences(now, recorded))
     deciding = [place for place in changed if place.split(".")[0] in DECIDING]
     if others := [place for place in changed if place not in deciding]:
         raise JournalError(
             f"the drill to be resumed had another plan; changed since: {', '.join(others)}. "
-            "Undo the change, or start a new drill"
+            f"Undo the change, or start a new drill{_hint(others)}"
         )
     return deciding
+
+
+def _hint(changed: Sequence[str]) -> str:
+    if not any(place.startswith("checkers.") for place in changed):
+        return ""
+    return (
+        ". (A checker whose own values change while it works, such as a cache, looks edited too: "
+        "resume from a new process)"
+    )
 
 
 def edited_file(plan: Plan, folder: Path) -> str | None:

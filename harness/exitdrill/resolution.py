@@ -47,8 +47,9 @@ class Resolution:
 
     ``smallest`` is the smallest margin that so many cases settle with the plan's power, if its
     ``discordance`` is right and both sides are truly equal; None where that is not known
-    beforehand (a time: it depends on how times vary), or where there is no margin. With fewer cases
-    than ``sharp`` not even a better candidate passes; None where it makes no difference.
+    beforehand (of times and scores: it depends on how these vary), or where there is no margin.
+    With fewer cases than ``sharp`` not even a better candidate passes; None where it makes no
+    difference.
     """
 
     gate: str
@@ -105,7 +106,7 @@ class Test:
         """Whether so many cases show a margin with the power, where both sides are equal."""
         if not 0 < margin < 1:
             return margin > 0
-        if n < (self.fewest(margin) if self.graded else self.sharp(margin)):
+        if n < self.sharp(margin):
             return False
         half, beta = self.discordance / 2, (1 - self.power) / self.gates
         if self.every is not None:
@@ -113,7 +114,7 @@ class Test:
             chances = half, 1 - 2 * half, half
             bet = Betting((-1.0, 0.0, 1.0), chances, -margin, self.alpha, stake)
             return bet.power(n, self.every) >= 1 - beta
-        if n > MOST_EXACT or self.graded:
+        if n > MOST_EXACT:
             return self.formula(n) <= margin
         return paired_settles(n, half, half, -margin, self.alpha, 1 - beta)
 
@@ -221,9 +222,9 @@ def _resolution(gate: Mapping[str, Any], plan: Mapping[str, Any]) -> Resolution:
     sharp = whole.sharp(margin)
     if _clustered(plan) and whole.every is None and 0 < margin < 1:
         sharp = _rare(margin, alpha)  # the least width of an interval of clusters
-    return Resolution(
-        *head, whole.fewest(margin), _smallest(test, _cases(measure, plan)), sharp=sharp
-    )
+    # How much scores vary nobody knows beforehand: the discordance is that of right and wrong.
+    smallest = None if test.graded else _smallest(test, _cases(measure, plan))
+    return Resolution(*head, whole.fewest(margin), smallest, sharp=sharp)
 
 
 def _cases(measure: Measure, plan: Mapping[str, Any]) -> int:
@@ -252,7 +253,7 @@ def _test(gate: Mapping[str, Any], plan: Mapping[str, Any], *, whole: bool = Fal
 @lru_cache(maxsize=64)
 def _smallest(test: Test, cases: int) -> float:
     """The smallest margin that so many cases settle; at most 1."""
-    if test.graded or (test.every is None and cases > MOST_EXACT):
+    if test.every is None and cases > MOST_EXACT:
         return min(max(test.formula(cases), smallest_of(lambda m: cases >= test.fewest(m))), 1.0)
     return smallest_of(lambda margin: test.settles(cases, margin))
 
@@ -265,7 +266,7 @@ def _fewest_for(measure: Measure, limit: float, plan: Mapping[str, Any]) -> int:
     alpha = plan["alpha_per_candidate"]
     if plan["mode"] == "sequential":
         return fewest_bets(room, alpha, USUAL_STAKE)
-    return _rare(room, alpha)
+    return _rare(room, alpha * (1 - UNKNOWN) if _clustered(plan) else alpha)
 
 
 def _rare(share: float, alpha: float) -> int:

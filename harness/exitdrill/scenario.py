@@ -31,6 +31,7 @@ from exitdrill.workload import CaseList
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 VARIABLE = re.compile(r"^[A-Z_][A-Z0-9_]*$")
+ONE_LINE = r"^[^\x00-\x1f\x7f]+$"
 SECRET = re.compile(r"^(AKIA|ASIA)[A-Z0-9]{12,}$|^[A-Z0-9]{24,}$")
 Name = Annotated[str, Field(pattern=NAME)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -209,7 +210,9 @@ class GateSpec(Model):
     """A measure with a margin against the incumbent, or with a limit of its own."""
 
     measure: str
-    name: str | None = Field(default=None, min_length=1, max_length=80)
+    name: str | None = Field(
+        default=None, max_length=80, pattern=ONE_LINE, description="a line of text"
+    )
     margin: NotNegative | None = None
     limit: NotNegative | None = None
 

@@ -126,6 +126,7 @@ class CaseList:
     cases: Sequence[Case]
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "cases", tuple(self.cases))  # it may be a generator
         if not self.cases:
             raise WorkloadError("the workload is empty: a drill needs at least one case")
         seen: set[str] = set()

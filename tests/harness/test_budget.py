@@ -179,7 +179,7 @@ def test_hourly_prices_cost_nothing_per_call(tmp_path: Path) -> None:
 def test_a_reservation_counts_until_it_is_settled() -> None:
     budget = Budget(BudgetSpec(tokens=100), Spend(3, 40, 0.0))
     budget.reserve(Spend(1, 60, 0.0))
-    with pytest.raises(BudgetSpent, match=r"to 101 tokens; the budget is 100 tokens"):
+    with pytest.raises(BudgetSpent, match=r"to 101 tokens, and the budget is 100"):
         budget.reserve(Spend(1, 1, 0.0))
     budget.settle(Spend(1, 60, 0.0), Spend(1, 10, 0.0))
     assert budget.spent == Spend(4, 50, 0.0)
@@ -190,7 +190,7 @@ def test_sums_of_money_do_not_fail_by_a_rounding_error() -> None:
     budget = Budget(BudgetSpec(money=0.3, currency="EUR"), Spend())
     for _ in range(3):
         budget.reserve(Spend(1, 0, 0.1))
-    with pytest.raises(BudgetSpent, match=r"to 0\.4 EUR; the budget is 0\.3 EUR"):
+    with pytest.raises(BudgetSpent, match=r"to 0\.4 EUR, and the budget is 0\.3"):
         budget.reserve(Spend(1, 0, 0.1))
 
 

@@ -242,7 +242,7 @@ def test_clusters(by: str | None, expected: list[list[int]]) -> None:
         "by": by or "session",
         "count": len(expected),
         "largest": max(map(len, expected)),
-        "effective": 36 // sum(len(each) ** 2 for each in expected),
+        "effective": -(-36 // sum(len(each) ** 2 for each in expected)),
     }
 
 

@@ -10,10 +10,14 @@ import re
 import subprocess
 import sys
 import time
+from array import array
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from operator import itemgetter
 from pathlib import Path
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,6 +27,7 @@ from exitdrill import checkers
 from exitdrill.backend import Reply, Request
 from exitdrill.checkers import Checker, CheckerProblem
 from exitdrill.errors import ScenarioError
+from exitdrill.fingerprints import fingerprint_of
 from exitdrill.workload import Case
 
 REQUEST = Request("chat", {"messages": [{"role": "user", "content": "q"}]})
@@ -514,3 +519,29 @@ def test_a_fingerprint_is_the_same_in_every_process() -> None:
         for seed in ("1", "2")
     }
     assert len(said) == 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (np.array([1.0, 2.0]), np.array([1.0, 3.0])),
+        (np.int64(3), np.int64(4)),
+        (array("d", [1.0]), array("d", [2.0])),
+        (deque([1]), deque([2])),
+        (Path("a"), Path("b")),
+        (SimpleNamespace(least=1), SimpleNamespace(least=2)),
+        (MappingProxyType({"a": 1}), MappingProxyType({"a": 2})),
+        (itemgetter("a"), itemgetter("b")),
+    ],
+)
+def test_what_a_checker_holds_counts(one: Any, other: Any) -> None:
+    def holding(value: Any) -> Any:
+        return lambda expected, text: (expected, text, value)
+
+    hashes = [fingerprint_of(holding(value)) for value in (one, other, one)]
+    assert hashes[0] == hashes[2] != hashes[1]
+
+
+def test_two_lambdas_in_one_line_are_two() -> None:
+    strict, loose = (lambda a, b: a == b), (lambda a, b: a in b)
+    assert fingerprint_of(strict) != fingerprint_of(loose)

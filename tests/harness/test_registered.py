@@ -15,7 +15,7 @@ import pytest
 from tests.harness.scenes import TOML, changed, command, scene
 
 from exitdrill.report import load, render
-from exitdrill.report.registered import NO_PLAN
+from exitdrill.report.registered import NO_JOURNAL, NO_PLAN
 
 Json = dict[str, Any]
 Edit = Callable[[Path], object]
@@ -306,20 +306,30 @@ def test_what_nobody_edited_is_rendered_as_it_is(journal: bool, lost: Path, tmp_
     folder = copied(lost, tmp_path, journal=journal)
     before = {name: (folder / name).read_bytes() for name in REPORTS}
     render(folder)
-    assert {name: (folder / name).read_bytes() for name in REPORTS} == before
-    assert load(folder).warnings == ()
+    rendered = {name: (folder / name).read_bytes() for name in REPORTS}
+    assert (rendered == before) is journal
+    assert load(folder).warnings == (() if journal else (NO_JOURNAL.format("there is none"),))
 
 
 def test_without_a_plan_there_is_a_sentence_and_the_verdict(lost: Path, tmp_path: Path) -> None:
     folder = copied(lost, tmp_path, journal=False)
     (folder / "plan.json").unlink()
     document = load(folder)
-    assert document.warnings == (NO_PLAN,)
+    assert document.warnings == (NO_PLAN, NO_JOURNAL.format("there is none"))
     assert document.data["verdict"] == report_of(folder)["verdict"]
     render(folder)
     assert "cannot be checked: there is no plan" in (folder / "report.md").read_text()
     assert NO_PLAN in (folder / "report.html").read_text()
     assert NO_PLAN in (folder / "junit.xml").read_text()
+
+
+def test_a_report_edited_beside_a_journal_that_forgot_it_is_not_vouched_for(
+    lost: Path, tmp_path: Path
+) -> None:
+    folder = copied(lost, tmp_path, journal=True)
+    with closing(sqlite3.connect(folder / "journal.sqlite")) as db, db:
+        db.execute("DELETE FROM inputs WHERE name = 'report_sha256'")
+    assert load(folder).warnings == (NO_JOURNAL.format("it holds no hash of a report"),)
 
 
 def test_without_a_plan_the_journal_still_knows_its_report(lost: Path, tmp_path: Path) -> None:
@@ -357,5 +367,5 @@ def test_many_contradictions_are_counted(lost: Path, tmp_path: Path) -> None:
 def test_the_sample_keeps_its_verdict(tmp_path: Path) -> None:
     folder = shutil.copytree(SAMPLE, tmp_path / "sample")
     document = load(folder)
-    assert document.warnings == ()
+    assert document.warnings == (NO_JOURNAL.format("there is none"),)
     assert document.data["verdict"]["status"] == report_of(SAMPLE)["verdict"]["status"] == "ready"

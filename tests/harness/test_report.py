@@ -856,6 +856,8 @@ The incumbent is not always right itself: 96.5 % of the answers of vendor are wh
 
 **Warning:** Whether these gates were registered cannot be checked: there is no plan.json.
 
+**Warning:** Whether this report is that of the journal beside it cannot be checked: there is none.
+
 - mistral-local is ready: all its gates pass, each at 0.05/3.
 
 What was judged:

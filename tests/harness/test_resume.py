@@ -425,6 +425,11 @@ EDITS: dict[str, tuple[str, str]] = {
         " WHERE id = 'c9'",
         "there are others",
     ),
+    "places": (
+        "UPDATE cases SET position = CASE position WHEN 0 THEN 1 WHEN 1 THEN 0 ELSE position END"
+        " + 100",
+        "registered: 'c0', 'c1'",
+    ),
     "damaged": ("UPDATE cases SET meta = CAST(x'ff' AS TEXT) WHERE id = 'c7'", "is damaged"),
 }
 

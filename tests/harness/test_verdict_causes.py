@@ -520,6 +520,17 @@ def test_three_repeats_are_held_against_each_other_in_turn() -> None:
     assert noise.estimate == pytest.approx(0.0)
 
 
+@pytest.mark.parametrize("bound", [{"limit": 5.0}, {"margin": 1.0}])
+def test_a_percentile_that_is_a_failed_request_is_said_to_be_one(bound: dict[str, float]) -> None:
+    """A share of 6 % failed: more than what a p95 leaves out, and not surely too many."""
+    times = np.ones((200, 2))
+    late_ones = times.copy()
+    late_ones[:12] = np.inf
+    [found] = judged(pair({"total": times}, {"total": late_ones}), gate("total_p95", **bound))
+    assert (found.status, found.cause) == ("open", "undecided")
+    assert "is no time: 24 of 400 requests to new failed or came empty" in found.reason
+
+
 # --- what an incumbent is like ------------------------------------------------------------------
 
 

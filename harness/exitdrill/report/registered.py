@@ -63,7 +63,7 @@ def examine(data: Json, raw: bytes, folder: Path) -> Findings:
     """Hold a report against the plan and the journal in its folder."""
     try:
         recorded = _recorded(folder / JOURNAL)
-        unchecked = []
+        unchecked = list(_unchecked(recorded))
     except (sqlite3.Error, OSError, ValueError) as error:
         recorded, unchecked = {}, [NO_JOURNAL.format(f"it cannot be read ({error})")]
     journal = list(_against_journal(data, raw, recorded))
@@ -74,6 +74,13 @@ def examine(data: Json, raw: bytes, folder: Path) -> Findings:
     except OSError as error:
         return Findings([f"plan.json cannot be read: {error.strerror}", *journal], unchecked)
     return Findings([*_against_file(data, plan, recorded), *journal], unchecked)
+
+
+def _unchecked(recorded: Json) -> Iterator[str]:
+    if not recorded:
+        yield NO_JOURNAL.format("there is none")
+    elif recorded.get("report_sha256") is None:
+        yield NO_JOURNAL.format("it holds no hash of a report")
 
 
 def contradictions(folder: Path) -> Sequence[str]:

@@ -30,9 +30,12 @@ from exitdrill.stats.base import (
 )
 from exitdrill.stats.means import cluster_sums
 
-SPREAD = (0.5, 1.0, 1.8)
-"""Stakes beside the one that is best if all is as expected, as multiples of it."""
-WEIGHTS = (0.25, 0.5, 0.25)
+SPREAD = (0.1, 0.5, 1.0, 1.8)
+"""Stakes beside the one that is best if all is as expected, as multiples of it. The smallest wins
+in the end however many cases differ, where a larger one would lose for ever."""
+WEIGHTS = (0.1, 0.25, 0.4, 0.25)
+RANK_STAKES, RANK_WEIGHTS = (0.1, 0.4, 0.9), (0.25, 0.5, 0.25)
+"""The same for the ranks of a percentile, as shares of the highest stake."""
 WIDEST = 0.95
 """The most of all that may be staked: what is left after one loss is never nothing."""
 USUAL_STAKE = 0.4
@@ -81,10 +84,10 @@ def stakes_beside(best: float) -> Array:
     return np.minimum(np.asarray(SPREAD) * best, WIDEST)
 
 
-def mixed(logs: Array) -> Array:
+def mixed(logs: Array, weights: Sequence[float] = WEIGHTS) -> Array:
     """The log of the mean of e-processes, of the logs of each, along the last axis."""
     top = logs.max(axis=-1, keepdims=True)
-    found: Array = top[..., 0] + np.log(np.exp(logs - top) @ np.asarray(WEIGHTS))
+    found: Array = top[..., 0] + np.log(np.exp(logs - top) @ np.asarray(weights))
     return found
 
 
@@ -233,9 +236,9 @@ def percentile_sequence(
 
 def _log_e(hits: Counts, n: int, q: float) -> Array:
     """The log of the e-process against "hits have a chance of at most q"."""
-    stakes = np.asarray((0.1, 0.4, 0.9)) / q
+    stakes = np.asarray(RANK_STAKES) / q
     wins, losses = np.log1p(stakes * (1 - q)), np.log1p(-stakes * q)
-    return mixed(np.outer(hits, wins) + np.outer(n - hits, losses))
+    return mixed(np.outer(hits, wins) + np.outer(n - hits, losses), RANK_WEIGHTS)
 
 
 def fewest_bets(margin: float, alpha: float, stake: float) -> int:

@@ -10,10 +10,10 @@ import numpy as np
 
 from exitdrill.measures import BY_NAME, own_delay
 from exitdrill.measures.base import Pair, Row
-from exitdrill.sentences import Figures, compared, counted, limited
+from exitdrill.sentences import Figures, compared, count_of, counted, limited
 from exitdrill.verdict.gate import Cause, Gate, GateKind, GateStatus, Test
 from exitdrill.verdict.more import fewest, independent, more_cases
-from exitdrill.verdict.obstacles import obstacle, vacuous
+from exitdrill.verdict.obstacles import missed, obstacle, vacuous
 from exitdrill.verdict.settling import Design
 
 OF_THIS = "for this workload as it was asked"
@@ -125,14 +125,30 @@ def _judged(
 
 def _unknown(test: Test, row: Row) -> tuple[Cause, str]:
     """Why there is no value, or no interval."""
+    if late := _endless(test, row):
+        return "undecided", late
     note = row.note or "not measured"
     if not note.startswith("no interval"):
         return "not_measured", note
     if test.relative or test.measure.section != "latency":
         return "too_few", note
-    units = "cases" if test.pair.clusters is None else "independent clusters of cases"
     n, needed = independent(test), fewest(test)  # one arm alone needs fewer than the row's two
-    return "too_few", f"no interval: {n} {units} are too few, it takes {needed}"
+    clustered = test.pair.clusters is not None
+    units = count_of(n, "independent cluster" if clustered else "case")
+    return (
+        "too_few",
+        f"no interval: {units} {'is' if n == 1 else 'are'} too few, it takes {needed:,}",
+    )
+
+
+def _endless(test: Test, row: Row) -> str | None:
+    """A percentile that is no time, because it is a request that failed."""
+    values = [(test.pair.candidate, row.candidate), (test.pair.incumbent, row.incumbent)]
+    for arm, value in values if test.relative else values[:1]:
+        if test.measure.section == "latency" and value is not None and math.isinf(value):
+            said = missed(arm, test.measure.reads)
+            return f"the {test.measure.label} of {arm.name} is no time: {said}"
+    return None
 
 
 def _said(test: Test, row: Row, status: GateStatus) -> str:

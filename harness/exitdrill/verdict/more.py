@@ -11,11 +11,12 @@ import numpy as np
 from exitdrill.measures.base import Mask, Row
 from exitdrill.measures.intervals import UNKNOWN
 from exitdrill.resolution import MEANS
-from exitdrill.sentences import count_of, level
+from exitdrill.sentences import level
 from exitdrill.stats import Interval, fewest_samples
 from exitdrill.stats.power import fewest_of
 from exitdrill.verdict.gate import Cause, Test
 from exitdrill.verdict.needed import Seen
+from exitdrill.verdict.obstacles import missed
 from exitdrill.verdict.settling import (
     MOST,
     NOBODY,
@@ -29,6 +30,8 @@ from exitdrill.verdict.settling import (
     unlikely,
 )
 
+BETTING = " in a drill that is looked at while it runs; without --sequential it may take fewer"
+UNKNOWN_WHEN = "more cases make it finer; of a drill that is looked at, how many is not known"
 ALONE = "one cluster says nothing of how clusters vary: it takes cases of other ones"
 
 
@@ -64,7 +67,7 @@ def _undecided(test: Test, row: Row, design: Design) -> More | None:
     if seen.distance <= max(seen.error, 1e-12):
         return unlikely(_near(test))
     if seen.total is None:
-        return unlikely(NOBODY)
+        return unlikely(NOBODY if test.pair.looks is None else NOBODY + BETTING)
     return takes(test.pair, seen.total, goal.what, PROVISO)
 
 
@@ -100,10 +103,7 @@ def _endless(test: Test, alpha: float) -> More:
     arm = test.pair.candidate if upper or not test.relative else test.pair.incumbent
     times = arm.columns[test.measure.reads]
     failed, asked = int(np.isinf(times).sum()), int((~np.isnan(times)).sum())
-    said = (
-        f"the interval has no end, since {failed:,} of {count_of(asked, 'request')} to {arm.name} "
-        "failed or came empty, which counts as infinitely late"
-    )
+    said = f"the interval has no end, since {missed(arm, test.measure.reads)}"
     q, tail = _percentile(test), alpha / (2 if test.relative else 1)
     units = None
     if test.pair.looks is None:
@@ -136,7 +136,9 @@ def _sharper(test: Test, row: Row, design: Design) -> More | None:
     noise = test.row(design.alpha, noise=True)
     if noise.interval is None or not math.isfinite(noise.interval[1] - noise.interval[0]):
         return None
-    sharp = takes(test.pair, _fine_enough(test, noise, design))
+    if test.pair.looks is not None and noise.differing != 0:
+        return unlikely(UNKNOWN_WHEN)
+    sharp = takes(test.pair, _fine_enough(test, noise, design), proviso=PROVISO)
     then = _undecided(test, row, design)
     if sharp.total is None or then is None or then.total is None or then.total < sharp.total:
         return sharp
@@ -152,7 +154,7 @@ def _fine_enough(test: Test, noise: Row, design: Design) -> int:
     wanted, n = test.margin, independent(test)
     alpha = design.alpha * (1 if test.pair.clusters is None else 1 - UNKNOWN)
     z2 = NormalDist().inv_cdf(1 - alpha) ** 2
-    if test.pair.looks is not None and noise.differing is not None:
+    if test.pair.looks is not None:
         itself = replace(test, pair=test.pair.noise_pair())
         return Seen(itself, noise, 0.0, design.alpha, 0.5).total or MOST * 2
     needed, low, high = 0.0, *(noise.interval or (0.0, 0.0))

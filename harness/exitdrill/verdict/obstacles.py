@@ -59,6 +59,16 @@ def _unanswered(test: Test) -> str | None:
     return None if test.measure.column is None else silent(test.pair.incumbent)
 
 
+def missed(arm: ArmFacts, column: str) -> str:
+    """How many requests failed, of those that were asked."""
+    times = arm.columns[column]
+    failed, asked = int(np.isinf(times).sum()), int((~np.isnan(times)).sum())
+    return (
+        f"{failed:,} of {count_of(asked, 'request')} to {arm.name} failed or came empty, which "
+        "counts as infinitely late"
+    )
+
+
 def silent(arm: ArmFacts) -> str | None:
     """An arm that was asked and never answered."""
     answers, asked = answered(arm)
