@@ -33,9 +33,11 @@ ErrorKind = Literal[
     "unreachable",
     "rejected",
     "crashed",
+    "cancelled",
 ]
 """What can go wrong with a request. ``rejected``: an edit that the scenario does not allow;
-``crashed``: the process that computes for us died or ran out of memory."""
+``crashed``: the process that computes for us died or ran out of memory; ``cancelled``: whoever
+asked did not wait for the whole answer."""
 
 ERROR_KINDS: tuple[ErrorKind, ...] = get_args(ErrorKind)
 TRANSIENT: frozenset[ErrorKind] = frozenset(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import cast
@@ -17,12 +17,15 @@ from exitdrill.budget import Budget, charge, charge_failed, is_free, reply_money
 from exitdrill.errors import BackendError
 from exitdrill.journal import Journal, PassUnderWay
 from exitdrill.records import Attempt, Exchange, Failure, Key, Spend, TrialState
-from exitdrill.scenario import BackendSpec
+from exitdrill.scenario import BackendSpec, PriceSpec
 
 LONGEST_WAIT = 300.0
 """Seconds. A server that asks for more than this is not waited for."""
 
 BACKOFF = wait_random_exponential(multiplier=0.5, max=30)
+
+Tell = Callable[[Event], Awaitable[None]]
+"""Hears each event as it comes. While it waits, the backend is not called silent."""
 
 
 def allowed(edit: Edit, rules: list[str]) -> bool:
@@ -36,16 +39,20 @@ def _covers(rule: str, edit: str) -> bool:
     return ":" in rule and (edit == rule or edit.startswith(rule.rstrip("/") + "/"))
 
 
+def forbidden(prepared: Prepared, rules: list[str]) -> Edit | None:
+    """The first edit of a request that nobody allowed."""
+    return next((edit for edit in prepared.edits if not allowed(edit, rules)), None)
+
+
 def refusal(prepared: Prepared, rules: list[str]) -> BackendError | None:
     """The error of a request that needs an edit which nobody allowed."""
-    for edit in prepared.edits:
-        if edit.action == "reject":
-            return BackendError("rejected", f"{edit.path}: {edit.detail}")
-        if not allowed(edit, rules):
-            rule = f"{edit.action}:{edit.path}"
-            message = f"{edit.path}: {edit.detail} (the scenario does not allow the edit {rule!r})"
-            return BackendError("rejected", message)
-    return None
+    edit = forbidden(prepared, rules)
+    if edit is None:
+        return None
+    message = f"{edit.path}: {edit.detail}"
+    if edit.action != "reject":
+        message += f" (the scenario does not allow the edit '{edit.action}:{edit.path}')"
+    return BackendError("rejected", message)
 
 
 @dataclass
@@ -70,7 +77,8 @@ class Asker:
         Raises `BudgetSpent` before a call that could exceed the budget, and `StorageFailed`.
         """
         prepared = self.backend.prepare(request)
-        asked = _Asked(key, prepared, scheduled_ns, worst_case(request, self.spec.price))
+        most = worst_case(request, self.spec.price)
+        asked = _Asked(prepared, scheduled_ns, key=key, most=most)
         refused = refusal(prepared, self.spec.allow_edits)
         if refused is not None:
             asked.error = refused
@@ -107,21 +115,16 @@ class Asker:
         await self._settle(asked)
         self.budget.reserve(asked.most)
         asked.call = await self.journal.intend(asked.key, len(asked.attempts), asked.most)
-        asked.error, asked.events, asked.reply, asked.spent = None, [], None, asked.most
+        asked.spent = asked.most
         now = time.monotonic_ns()
         due = before if asked.scheduled_ns is None else asked.scheduled_ns
         asked.scheduled_ns = due + (now - before)  # what our own journal takes is nobody's latency
-        asked.sent_ns = now - asked.scheduled_ns
         try:
-            await collect(self.backend.stream(asked.prepared), self.timeouts, asked.events)
-            asked.reply = fold(asked.events)
-            asked.spent = charge(asked.reply, asked.most, self.spec.price)
+            reply = await asked.attempt(self.backend, self.timeouts, now)
+            asked.spent = charge(reply, asked.most, self.spec.price)
         except BackendError as error:
-            asked.error = error
             asked.spent = charge_failed(error, bool(asked.events), asked.most)
             raise
-        finally:
-            asked.attempts.append(_attempt(asked, time.monotonic_ns() - asked.scheduled_ns))
 
     async def _settle(self, asked: _Asked) -> None:
         """Settle the attempt before this one; the last is settled together with its trial."""
@@ -141,7 +144,7 @@ class Asker:
 
         The next call need not wait for it: its intent is committed later, or together with this.
         """
-        exchange = asked.exchange(self.spec)
+        exchange = asked.exchange(self.spec.price)
         settled = None
         if asked.call is not None:
             self.budget.settle(asked.most, asked.spent)
@@ -153,20 +156,19 @@ class Asker:
 
 
 @dataclass
-class _Asked:
-    """An exchange in the making."""
+class Asking:
+    """An exchange in the making: who owns retries and money calls `attempt` as often as needed.
 
-    key: Key
+    ``scheduled_ns`` is on the monotonic clock; None until it is known.
+    """
+
     prepared: Prepared
-    scheduled_ns: int | None
-    most: Spend
+    scheduled_ns: int | None = None
     attempts: list[Attempt] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     reply: Reply | None = None
     error: BackendError | None = None
-    call: int | None = None
     sent_ns: int = 0
-    spent: Spend = field(default_factory=Spend)
 
     @property
     def answered(self) -> bool:
@@ -174,7 +176,30 @@ class _Asked:
         reply = self.reply
         return self.error is None and reply is not None and reply.first_at is not None
 
-    def exchange(self, spec: BackendSpec) -> Exchange:
+    async def attempt(
+        self, backend: Backend, timeouts: Timeouts, now: int, tell: Tell | None = None
+    ) -> Reply:
+        """One call, on the record. ``now`` is the monotonic clock, as the caller has just read it.
+
+        Raises `BackendError`.
+        """
+        self.error, self.events, self.reply = None, [], None
+        scheduled = self.scheduled_ns = now if self.scheduled_ns is None else self.scheduled_ns
+        self.sent_ns = now - scheduled
+        try:
+            await collect(backend.stream(self.prepared), timeouts, self.events, tell)
+            self.reply = fold(self.events)
+        except BackendError as error:
+            self.error = error
+            raise
+        except asyncio.CancelledError:
+            self.error = BackendError("cancelled", "given up before the answer was whole")
+            raise
+        finally:
+            self.attempts.append(_attempt(self, time.monotonic_ns() - scheduled))
+        return self.reply
+
+    def exchange(self, price: PriceSpec | None) -> Exchange:
         """The record of it."""
         return Exchange(
             edits=self.prepared.edits,
@@ -182,16 +207,32 @@ class _Asked:
             failure=Failure.of(self.error) if self.error else None,
             attempts=tuple(self.attempts),
             sent_ns=self.sent_ns,
-            money=reply_money(self.reply, spec.price) if self.reply else None,
+            money=reply_money(self.reply, price) if self.reply else None,
         )
 
 
-async def collect(stream: AsyncIterator[Event], timeouts: Timeouts, events: list[Event]) -> None:
-    """Append a stream's events to a list, within the timeouts.
+@dataclass(kw_only=True)
+class _Asked(Asking):
+    """An exchange in the making that is charged to a budget, and intended in a journal."""
+
+    key: Key
+    most: Spend
+    call: int | None = None
+    spent: Spend = field(default_factory=Spend)
+
+
+async def collect(
+    stream: AsyncIterator[Event],
+    timeouts: Timeouts,
+    events: list[Event],
+    tell: Tell | None = None,
+) -> None:
+    """Append a stream's events to a list, within the timeouts; ``tell`` hears each of them.
 
     The gap counts between events, not before the first: until then a request may be queued.
     Raises `BackendError`: the stream's own, ``timeout``, ``malformed_stream`` where the stream ends
-    without saying that the answer is whole, ``server`` where it says that it ended in an error.
+    without saying that the answer is whole, ``server`` where it says that it ended in an error;
+    ``cancelled`` where ``tell`` takes longer than a gap.
     """
     loop = asyncio.get_running_loop()
     end = loop.time() + timeouts.request
@@ -204,12 +245,19 @@ async def collect(stream: AsyncIterator[Event], timeouts: Timeouts, events: list
                     async for event in source:
                         events.append(event)
                         silence.broken()
+                        if tell is not None:
+                            silence.ours = True
+                            await tell(event)
+                            silence.ours = False
+                            silence.broken()
                 finally:
                     silence.end()
         except TimeoutError:
             if not deadline.expired():
                 raise  # not ours: a defect of the adapter's, as any other stray exception
             which = f"the whole answer took longer than {timeouts.request:g} s"
+            if silence.ours:
+                raise BackendError("cancelled", "whoever asked did not read on") from None
             if loop.time() < end:
                 which = f"nothing came for {timeouts.gap:g} s in the middle of the answer"
             raise BackendError("timeout", which) from None
@@ -225,16 +273,17 @@ class _Silence:
     """Lets a deadline pass when nothing was heard for ``gap`` seconds since something was.
 
     One timer looks after many events: to move a deadline at each of them costs as much as all else
-    that is done for an event.
+    that is done for an event. ``ours`` says that whoever listens is busy with the last one.
     """
 
-    __slots__ = ("_deadline", "_gap", "_heard", "_loop", "_timer")
+    __slots__ = ("_deadline", "_gap", "_heard", "_loop", "_timer", "ours")
 
     def __init__(self, deadline: asyncio.Timeout, gap: float) -> None:
         self._deadline = deadline
         self._gap = gap
         self._loop = asyncio.get_running_loop()
         self._heard = 0.0
+        self.ours = False
         self._timer: asyncio.TimerHandle | None = None
 
     def broken(self) -> None:
@@ -256,7 +305,7 @@ class _Silence:
             self._deadline.reschedule(self._loop.time())
 
 
-def _attempt(asked: _Asked, ended_ns: int) -> Attempt:
+def _attempt(asked: Asking, ended_ns: int) -> Attempt:
     error = asked.error
     return Attempt(
         sent_ns=asked.sent_ns,
