@@ -1,0 +1,313 @@
+"""The gateway itself: a server on loopback, its doors, and the calls that are under way."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Self
+
+from aiohttp import web
+
+from exitdrill.backend import Backend, Request, Timeouts
+from exitdrill.errors import DrillStopped
+from exitdrill.gateway.answer import About, Manner
+from exitdrill.gateway.call import Call
+from exitdrill.gateway.doors import HEADER, Door, Doors, check_host, split_path
+from exitdrill.gateway.endpoints import ENDPOINTS, Endpoint
+from exitdrill.gateway.envelope import NO_RETRY, Envelope, Refused
+from exitdrill.gateway.incoming import read_body
+from exitdrill.gateway.sending import Sender, json_response
+from exitdrill.gateway.serving import Serving, prepare
+from exitdrill.records import Exchange, Failure
+from exitdrill.scenario import BackendSpec
+
+MOST_BYTES = 16 * 1024 * 1024
+MOST_AT_ONCE = 1000
+"""Calls under way; an app that asks for more is told to wait."""
+MODELS = "/v1/models"
+DEFECT = "a defect in the drill or in one of its adapters; the drill says which"
+_PATH_LENGTH = 200
+_BACKLOG = 512
+_LINGER = 2.0
+"""Seconds for which the rest of a body is read that was refused: who still sends hears nothing."""
+
+# aiohttp would log tracebacks and, of malformed requests, their first bytes.
+_SILENT = logging.Logger("exitdrill.gateway", logging.CRITICAL + 1)
+
+Record = Callable[[Call], None]
+Admit = Callable[[str | None, Request], Awaitable[None]]
+
+
+class Gateway:
+    """A started backend as an OpenAI-compatible endpoint on loopback.
+
+        async with Gateway(backend, spec, record=calls.append) as gateway:
+            door = gateway.open("trial 7")
+            …  # an app with OPENAI_BASE_URL=door.url and OPENAI_API_KEY=door.key
+            await gateway.shut(door)
+
+    ``record`` gets every call that came, once it is over. ``admit`` is awaited before a call goes
+    to the backend; where it raises `DrillStopped` (a spent budget) that is the answer. Only the
+    ``models`` named are served: by default that of the ``spec``, whose timeouts, price and allowed
+    edits are in force. A call is one attempt: retries are the app's.
+
+    What goes wrong in a backend or in ``record`` by a defect is told to the app as an error, and
+    raised when the gateway closes; `defect` has the first.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        spec: BackendSpec,
+        *,
+        record: Record,
+        admit: Admit | None = None,
+        models: Sequence[str] = (),
+        manner: Manner = Manner(),  # noqa: B008  frozen
+        most_bytes: int = MOST_BYTES,
+    ) -> None:
+        self.defect: Exception | None = None
+        self._backend = backend
+        self._spec = spec
+        self._timeouts = Timeouts(**spec.timeouts.model_dump())
+        self._give = record
+        self._admit = admit
+        self._models = tuple(models) or (spec.model,)
+        self._manner = manner
+        self._most_bytes = most_bytes
+        self._doors = Doors()
+        self._began = int(time.time())
+        self._under_way: dict[asyncio.Task[None], str | None] = {}
+        self._runner: web.ServerRunner | None = None
+        self.origin = ""
+
+    @property
+    def url(self) -> str:
+        """The base URL of calls that are nobody's in particular; they need the `key` as well."""
+        return f"{self.origin}/v1"
+
+    @property
+    def key(self) -> str:
+        """What every call has to bring as its API key; drawn anew for each gateway."""
+        return self._doors.key
+
+    # --- its life
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+        if self.defect is not None and error is None:
+            raise self.defect
+
+    async def start(self) -> None:
+        """Listen on a free port of loopback."""
+        server = web.Server(
+            self._handle,
+            handler_cancellation=True,  # whoever hangs up is not answered any more
+            access_log=None,
+            logger=_SILENT,
+            auto_decompress=False,
+            lingering_time=_LINGER,
+        )
+        self._runner = web.ServerRunner(server)
+        await self._runner.setup()
+        await web.TCPSite(
+            self._runner, "127.0.0.1", 0, backlog=_BACKLOG, shutdown_timeout=0.1
+        ).start()
+        self.origin = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+
+    async def close(self) -> None:
+        """End all calls that are under way, and stop. Safe to call twice."""
+        runner, self._runner = self._runner, None
+        if runner is None:
+            return
+        await self._end(list(self._under_way))
+        await runner.cleanup()
+
+    # --- its doors
+
+    def open(self, owner: str) -> Door:
+        """A way in of somebody's own: a base URL with a token in its path."""
+        return self._doors.open(owner, self.origin)
+
+    def assign(self, door: Door, owner: str) -> None:
+        """Make the calls that come through a door from now on somebody else's.
+
+        For an app that runs on while one trial follows the other.
+        """
+        self._doors.assign(door, owner)
+
+    async def settled(self, owner: str | None) -> None:
+        """Wait until no call of somebody's is under way: all of them are recorded then."""
+        while tasks := [task for task, whose in self._under_way.items() if whose == owner]:
+            await asyncio.wait(tasks)
+
+    async def shut(self, door: Door) -> None:
+        """Let nobody in there any more, and end what its owner has under way."""
+        owner = self._doors.owner(door.token)
+        self._doors.shut(door)
+        if owner is not None:
+            await self._end([task for task, whose in self._under_way.items() if whose == owner])
+
+    async def _end(self, tasks: Sequence[asyncio.Task[None]]) -> None:
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    # --- one call
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        token, path = split_path(request.path)
+        call = Call(
+            owner=self._doors.owner(token or request.headers.get(HEADER)),
+            id=f"req_{secrets.token_hex(12)}",
+            path=path[:_PATH_LENGTH],
+            received_ns=time.monotonic_ns(),
+            status=0,
+            request=None,
+            exchange=Exchange(),
+        )
+        try:
+            check_host(request.headers)
+            self._doors.check_key(request.headers)
+            if call.owner is None and (token or HEADER in request.headers):
+                raise Refused(404, "this base URL is no trial's, or its trial is over", kind="auth")
+            if (listed := self._models_at(request.method, path)) is not None:
+                return json_response(200, listed, call.id)
+            return await self._serve(request, call, _endpoint(request.method, path))
+        except Refused as refused:
+            return self._refuse(call, refused)
+
+    def _refuse(self, call: Call, refused: Refused) -> web.Response:
+        """Say no, and record it where it was somebody of the drill's who asked."""
+        envelope = refused.envelope
+        if refused.kind != "auth" or call.owner is not None:
+            exchange = Exchange(failure=Failure.of(refused.error))
+            self._record(replace(call, status=envelope.status, exchange=exchange))
+        return json_response(envelope.status, envelope.document(), call.id, envelope.headers)
+
+    async def _serve(
+        self, request: web.BaseRequest, call: Call, endpoint: Endpoint
+    ) -> web.StreamResponse:
+        if len(self._under_way) >= MOST_AT_ONCE:
+            message = f"{MOST_AT_ONCE} calls are under way already"
+            raise Refused(429, message, kind="overloaded", headers={"Retry-After": "1"})
+        body = await read_body(request, self._most_bytes)
+        received = time.monotonic_ns()
+        self._check_model(body)
+        asked, edits = endpoint.request(body)
+        if asked.operation not in self._backend.operations:
+            message = f"the backend has no {asked.operation}"
+            raise Refused(404, message, code="unknown_url", kind="unsupported")
+        prepared = prepare(self._backend, asked, edits)
+        await self._admitted(call.owner, asked)
+        about = About(
+            id=f"{endpoint.prefix}{secrets.token_hex(12)}",
+            created=int(time.time()),
+            model=body["model"],
+            body=body,
+            choices=len(prepared),
+            manner=self._manner,
+        )
+        serving = Serving(
+            backend=self._backend,
+            spec=self._spec,
+            timeouts=self._timeouts,
+            record=self._record,
+            sender=Sender(request, call.id),
+            answer=endpoint.answer(about),
+            prepared=prepared,
+            streamed=bool(body.get("stream")),
+            call=replace(call, received_ns=received, request=asked),
+        )
+        return await self._answered(serving)
+
+    async def _answered(self, serving: Serving) -> web.StreamResponse:
+        """The response, when the client has all of it; the exchange may go on a little longer."""
+        task = asyncio.create_task(self._run(serving))
+        self._under_way[task] = serving.call.owner
+        task.add_done_callback(self._under_way.pop)
+        try:
+            return await serving.sender.response
+        except asyncio.CancelledError:  # the client hung up
+            task.cancel()
+            raise
+
+    async def _run(self, serving: Serving) -> None:
+        sender = serving.sender
+        try:
+            await serving.run()
+        except Exception as error:  # a defect of an adapter, somebody's or ours
+            self._note(error)
+            if not sender.begun:
+                sender.refuse(Envelope(500, DEFECT, "server_error", "defect", headers=NO_RETRY))
+        finally:
+            sender.response.cancel()  # unless it is done: who waits for it is cut off
+
+    def _record(self, call: Call) -> None:
+        try:
+            self._give(call)
+        except Exception as error:
+            self._note(error)
+
+    def _note(self, error: Exception) -> None:
+        self.defect = self.defect or error
+
+    async def _admitted(self, owner: str | None, request: Request) -> None:
+        if self._admit is None:
+            return
+        try:
+            await self._admit(owner, request)
+        except DrillStopped as error:
+            code = "insufficient_quota"
+            raise Refused(429, str(error), code=code, kind="rejected") from None
+
+    # --- models
+
+    def _models_at(self, method: str, path: str) -> dict[str, Any] | None:
+        """What ``/v1/models`` and ``/v1/models/NAME`` say; None for other paths."""
+        if method != "GET" or not (path == MODELS or path.startswith(f"{MODELS}/")):
+            return None
+        listed = [self._model(name) for name in self._models]
+        if path == MODELS:
+            return {"object": "list", "data": listed}
+        name = path.removeprefix(f"{MODELS}/")
+        self._check_model({"model": name})
+        return self._model(name)
+
+    def _model(self, name: str) -> dict[str, Any]:
+        return {"id": name, "object": "model", "created": self._began, "owned_by": "exitdrill"}
+
+    def _check_model(self, body: Mapping[str, Any]) -> None:
+        name = body.get("model")
+        if not isinstance(name, str) or not name:
+            raise Refused(400, "you must provide a model", param="model")
+        if name not in self._models:
+            known = ", ".join(map(repr, self._models))
+            message = f"the model {name[:100]!r} is not served here, but {known}"
+            raise Refused(404, message, code="model_not_found", param="model")
+
+
+def _endpoint(method: str, path: str) -> Endpoint:
+    endpoint = ENDPOINTS.get(path)
+    if endpoint is None:
+        message = f"unknown request URL: {method} {path[:_PATH_LENGTH]}"
+        raise Refused(404, message, code="unknown_url", kind="unsupported")
+    if method != "POST":
+        message, headers = f"{path} takes POST, not {method}", {"Allow": "POST"}
+        raise Refused(405, message, code="method_not_supported", headers=headers)
+    return endpoint

@@ -1,0 +1,89 @@
+"""Bytes to the client: a stream's as they come, headers with the first of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from aiohttp import web
+
+from exitdrill.errors import BackendError
+from exitdrill.gateway.envelope import Envelope
+
+REQUEST_ID = "x-request-id"
+_STREAM = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
+
+
+class Sender:
+    """The way back to one client. ``response`` becomes done with its first bytes or with all."""
+
+    def __init__(self, request: web.BaseRequest, call_id: str) -> None:
+        self.response: asyncio.Future[web.StreamResponse] = (
+            asyncio.get_running_loop().create_future()
+        )
+        self.status = 0
+        self._request = request
+        self._call_id = call_id
+        self._stream: web.StreamResponse | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether the headers are out: no other status is possible then."""
+        return self._stream is not None
+
+    async def send(self, data: bytes) -> None:
+        """Send a part of a stream at once; waits only while the client does not read.
+
+        Raises `BackendError` (cancelled) where it has gone.
+        """
+        try:
+            if self._stream is None:
+                self._stream = await self._begin()
+            await self._stream.write(data)
+        except ConnectionError:
+            raise BackendError("cancelled", "whoever asked hung up") from None
+
+    async def finish(self) -> None:
+        """End a stream: the client may ask the next thing."""
+        if self._stream is not None and not self.response.done():
+            await self._stream.write_eof()
+            self.response.set_result(self._stream)
+
+    def whole(self, document: Mapping[str, Any]) -> None:
+        """Answer in one piece."""
+        self._answer(200, document, {})
+
+    def refuse(self, envelope: Envelope) -> None:
+        """Answer with an error."""
+        self._answer(envelope.status, envelope.document(), envelope.headers)
+
+    def _answer(self, status: int, document: Mapping[str, Any], more: Mapping[str, str]) -> None:
+        self.status = status
+        if not self.response.done():
+            self.response.set_result(json_response(status, document, self._call_id, more))
+
+    async def _begin(self) -> web.StreamResponse:
+        self.status = 200
+        stream = web.StreamResponse(headers={**_STREAM, REQUEST_ID: self._call_id})
+        stream.enable_chunked_encoding()
+        await stream.prepare(self._request)
+        return stream
+
+
+def json_response(
+    status: int,
+    document: Mapping[str, Any],
+    call_id: str,
+    more: Mapping[str, str] = MappingProxyType({}),
+) -> web.Response:
+    """A JSON document as a response."""
+    return web.Response(
+        status=status,
+        # ASCII: an answer may hold half a character.
+        body=json.dumps(document).encode(),
+        content_type="application/json",
+        headers={REQUEST_ID: call_id, **more},
+    )
