@@ -12,7 +12,7 @@ from tests.bench import table
 from tests.bench.process import BenchmarkError
 from tests.bench.settings import Settings
 
-USUAL = ("start", "replay", "ttft", "local", "scale")
+USUAL = ("start", "replay", "ttft", "gateway", "local", "scale")
 OPTIONAL = ("peers",)
 
 
