@@ -1,4 +1,4 @@
-"""What the gateway adds to the time to first token: a client through it, and straight to the server.
+"""What the gateway adds to the time to first token: a client through it, and without it.
 
 Three processes: the server, the gateway, a client that does the least (`first_tokens`). The client
 runs A B A B …, through the gateway and without it; the ratio is that of the medians of a pair.

@@ -33,6 +33,8 @@ MODELS = "/v1/models"
 DEFECT = "a defect in the drill or in one of its adapters; the drill says which"
 _PATH_LENGTH = 200
 _BACKLOG = 512
+_PARTING = 0.1
+"""Seconds that connections get to end by themselves, when no call is under way any more."""
 _LINGER = 2.0
 """Seconds for which the rest of a body is read that was refused: who still sends hears nothing."""
 
@@ -122,11 +124,9 @@ class Gateway:
             auto_decompress=False,
             lingering_time=_LINGER,
         )
-        self._runner = web.ServerRunner(server)
+        self._runner = web.ServerRunner(server, shutdown_timeout=_PARTING)
         await self._runner.setup()
-        await web.TCPSite(
-            self._runner, "127.0.0.1", 0, backlog=_BACKLOG, shutdown_timeout=0.1
-        ).start()
+        await web.TCPSite(self._runner, "127.0.0.1", 0, backlog=_BACKLOG).start()
         self.origin = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
 
     async def close(self) -> None:

@@ -74,7 +74,7 @@ def check_body(operation: Operation, body: Mapping[str, Any]) -> None:
     """Raises `Refused` for what is not a request of this operation, wherever it would go."""
     problem = body_problem(operation, body)
     if problem:
-        named = _NAMED.match(problem)
+        named = _NAMED.search(problem)
         raise Refused(400, problem.replace("body.", ""), param=named[1] if named else None)
     if not isinstance(body.get("stream"), bool | None):
         raise Refused(400, "stream must be true or false", param="stream")

@@ -109,7 +109,7 @@ def prepare(backend: Backend, request: Request, edits: tuple[Edit, ...]) -> list
     which is an edit. Raises `Refused` for a number that is none.
     """
     wanted = request.body.get("n")
-    if wanted in (None, 1):
+    if wanted is None or (wanted == 1 and type(wanted) is int):
         return [_with(backend.prepare(request), edits)]
     if type(wanted) is not int or not 1 <= wanted <= MOST_CHOICES:
         message = f"n must be a whole number from 1 to {MOST_CHOICES}"
