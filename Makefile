@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: drill test test-wheel lint sample bench bench-peers calibrate clean
+.PHONY: drill test test-wheel test-clients lint sample bench bench-peers calibrate clean
 
 drill: $(STAMP)
 	$(BIN)/exitdrill run support_triage
@@ -29,6 +29,20 @@ test-wheel:
 	mkdir $(WHEEL)/run/adapters $(WHEEL)/run/harness
 	cp adapters/README.md $(WHEEL)/run/adapters/ && cp harness/*.md $(WHEEL)/run/harness/
 	cd $(WHEEL)/run && ../venv/bin/python -m pytest
+
+# The gateway under clients that others wrote, each installed by this target alone. What cannot be
+# installed is skipped, and its reason is said.
+CLIENTS := build/clients
+test-clients: $(STAMP) $(CLIENTS)/.installed
+	$(BIN)/python tests/clients
+
+$(CLIENTS)/.installed:
+	mkdir -p $(CLIENTS)
+	test -x $(CLIENTS)/venv/bin/python || $(PYTHON) -m venv $(CLIENTS)/venv
+	-$(CLIENTS)/venv/bin/python -m pip install --quiet langchain-openai==1.7.3
+	-$(CLIENTS)/venv/bin/python -m pip install --quiet litellm==1.106.2 mcp==2.3.0
+	-npm install --prefix $(CLIENTS)/node --silent --no-audit --no-fund openai@6.49.0
+	touch $@
 
 # The report in reports/, the built-in drill's, and its picture for the README (needs Chromium).
 sample: $(STAMP)

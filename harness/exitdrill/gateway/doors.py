@@ -63,7 +63,8 @@ class Doors:
         scheme, _, given = headers.get("Authorization", "").partition(" ")
         right = hmac.compare_digest(given.strip().encode(errors="replace"), self.key.encode())
         if scheme.lower() != "bearer" or not right:
-            message = "this is an exit drill's gateway, and the API key is not the drill's"
+            # Begins as OpenAI's own: there are clients that look for the words.
+            message = "Incorrect API key provided: this is a drill's gateway, which has its own key"
             raise Refused(401, message, code="invalid_api_key", kind="auth")
 
 
