@@ -193,11 +193,18 @@ class Asking:
             self.error = error
             raise
         except asyncio.CancelledError:
-            self.error = BackendError("cancelled", "given up before the answer was whole")
+            self._given_up()
             raise
         finally:
             self.attempts.append(_attempt(self, time.monotonic_ns() - scheduled))
         return self.reply
+
+    def _given_up(self) -> None:
+        """Whoever asked has gone; what was whole by then was answered all the same."""
+        if any(isinstance(event, Finish) for event in self.events):
+            self.reply = fold(self.events)
+        else:
+            self.error = BackendError("cancelled", "given up before the answer was whole")
 
     def exchange(self, price: PriceSpec | None) -> Exchange:
         """The record of it."""

@@ -33,6 +33,7 @@ def refused(kind: type[Exception], said: str, **more: Any) -> None:
 
 def main() -> None:
     """Ask everything."""
+    litellm.suppress_debug_info = True
     answer = ask("hello")
     assert answer.choices[0].message.content == "Hello from here"
     assert answer.usage.total_tokens == 18

@@ -135,6 +135,28 @@ async def test_the_end_of_a_stream_does_not_wait_for_what_nobody_asked_for() -> 
         assert [call.exchange.reply.output_tokens for call in scene.calls] == [7, 7]
 
 
+async def test_who_leaves_when_the_answer_is_whole_was_answered() -> None:
+    counted = {"stream": True, "stream_options": {"include_usage": True}}
+    player = plays(Text(0, "a"), STOP, 30.0, USAGE)
+    async with gateway(player) as scene:
+        streaming = await ask(scene.client, **counted)
+        async for each in streaming:
+            if each.choices[0].finish_reason:
+                break
+        await streaming.close()
+        call = await scene.call()
+        assert (call.status, call.exchange.failure, player.closed) == (200, None, 1)
+        assert call.exchange.reply.output_tokens is None
+
+
+async def test_the_end_waits_for_what_completes_a_record() -> None:
+    async with gateway(plays(Text(0, "a"), STOP, 0.2, USAGE)) as scene:
+        await stream(scene.client)
+        await scene.gateway.shut(scene.door)
+        (call,) = scene.calls
+        assert (call.status, call.exchange.reply.output_tokens) == (200, 7)
+
+
 async def test_parallel_tool_calls_streamed_and_whole() -> None:
     async with gateway(plays(*PARALLEL)) as scene:
         answer = await ask(scene.client, tools=[TOOL])

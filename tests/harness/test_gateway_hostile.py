@@ -265,6 +265,12 @@ async def test_other_places(scene: Scene, method: str, path: str, status: int) -
     assert response.headers.get("allow") == ("POST" if status == 405 else None)
 
 
+async def test_what_is_too_old(scene: Scene) -> None:
+    async with raw(scene) as (reader, writer):
+        writer.write(streaming(scene).replace(b"HTTP/1.1", b"HTTP/1.0"))
+        assert b" 505 " in await reader.readuntil(b"\r\n")
+
+
 async def test_what_is_no_http(scene: Scene) -> None:
     async with raw(scene) as (reader, writer):
         writer.write(b"\x00\x01secret-bytes\r\n\r\n")

@@ -102,13 +102,13 @@ def envelope_of(error: BackendError, edit: Edit | None = None) -> Envelope:
         kind,
         code,
         None if edit is None else parameter(edit.path),
-        _headers(error, status),
+        _headers(error),
     )
 
 
-def _headers(error: BackendError, status: int) -> Mapping[str, str]:
+def _headers(error: BackendError) -> Mapping[str, str]:
     wait = error.retry_after
-    if not error.transient and (status >= 500 or status in (408, 409, 429)):
+    if error.kind == "crashed":
         return NO_RETRY
     if wait is None or not math.isfinite(wait):
         return {}

@@ -11,7 +11,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from exitdrill.backend import Backend, Request, Timeouts
 from exitdrill.errors import DrillStopped
@@ -35,6 +35,8 @@ _PATH_LENGTH = 200
 _BACKLOG = 512
 _PARTING = 0.1
 """Seconds that connections get to end by themselves, when no call is under way any more."""
+_AFTERWARDS = 5.0
+"""Seconds that a call gets, when it is to end, for what follows its answer (a count, say)."""
 _LINGER = 2.0
 """Seconds for which the rest of a body is read that was refused: who still sends hears nothing."""
 
@@ -84,7 +86,7 @@ class Gateway:
         self._most_bytes = most_bytes
         self._doors = Doors()
         self._began = int(time.time())
-        self._under_way: dict[asyncio.Task[None], str | None] = {}
+        self._under_way: dict[asyncio.Task[None], Serving] = {}
         self._runner: web.ServerRunner | None = None
         self.origin = ""
 
@@ -134,13 +136,15 @@ class Gateway:
         runner, self._runner = self._runner, None
         if runner is None:
             return
-        await self._end(list(self._under_way))
+        await self._end(dict(self._under_way))
         await runner.cleanup()
 
     # --- its doors
 
     def open(self, owner: str) -> Door:
         """A way in of somebody's own: a base URL with a token in its path."""
+        if self._runner is None:
+            raise RuntimeError("open() before start()")
         return self._doors.open(owner, self.origin)
 
     def assign(self, door: Door, owner: str) -> None:
@@ -152,17 +156,28 @@ class Gateway:
 
     async def settled(self, owner: str | None) -> None:
         """Wait until no call of somebody's is under way: all of them are recorded then."""
-        while tasks := [task for task, whose in self._under_way.items() if whose == owner]:
-            await asyncio.wait(tasks)
+        while calls := self._calls_of(owner):
+            await asyncio.wait(calls)
 
     async def shut(self, door: Door) -> None:
         """Let nobody in there any more, and end what its owner has under way."""
         owner = self._doors.owner(door.token)
         self._doors.shut(door)
         if owner is not None:
-            await self._end([task for task, whose in self._under_way.items() if whose == owner])
+            await self._end(self._calls_of(owner))
 
-    async def _end(self, tasks: Sequence[asyncio.Task[None]]) -> None:
+    def _calls_of(self, owner: str | None) -> dict[asyncio.Task[None], Serving]:
+        calls = self._under_way.items()
+        return {task: serving for task, serving in calls if serving.call.owner == owner}
+
+    async def _end(self, calls: Mapping[asyncio.Task[None], Serving]) -> None:
+        """End calls; one whose client has everything may complete its record first."""
+        tasks = set(calls)
+        for task, serving in calls.items():
+            if not serving.sender.response.done():
+                task.cancel()
+        if tasks:
+            _, tasks = await asyncio.wait(tasks, timeout=_AFTERWARDS)
         for task in tasks:
             task.cancel()
         if tasks:
@@ -182,6 +197,8 @@ class Gateway:
             exchange=Exchange(),
         )
         try:
+            if request.version < HttpVersion11:
+                raise Refused(505, "HTTP/1.1 is needed here")
             check_host(request.headers)
             self._doors.check_key(request.headers)
             if call.owner is None and (token or HEADER in request.headers):
@@ -239,7 +256,7 @@ class Gateway:
     async def _answered(self, serving: Serving) -> web.StreamResponse:
         """The response, when the client has all of it; the exchange may go on a little longer."""
         task = asyncio.create_task(self._run(serving))
-        self._under_way[task] = serving.call.owner
+        self._under_way[task] = serving
         task.add_done_callback(self._under_way.pop)
         try:
             return await serving.sender.response
