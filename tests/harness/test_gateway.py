@@ -32,6 +32,7 @@ from exitdrill.backend import (
     Finish,
     MadeBy,
     Opaque,
+    Prepared,
     Reasoning,
     Request,
     Text,
@@ -561,6 +562,21 @@ async def test_a_defect_is_an_error_for_the_app_and_raised_in_the_end() -> None:
             assert "mistake" not in caught.value.message
 
     with pytest.raises(KeyError, match="an adapter's mistake"):
+        await drill()
+
+
+async def test_a_defect_before_the_call_is_one_as_well() -> None:
+    class Broken(Player):
+        def prepare(self, request: Request) -> Prepared:
+            raise KeyError("prepare must not raise")
+
+    async def drill() -> None:
+        async with gateway(Broken(lambda _: ())) as scene:
+            with pytest.raises(openai.InternalServerError) as caught:
+                await ask(scene.client)
+            assert caught.value.code == "defect"
+
+    with pytest.raises(KeyError, match="prepare"):
         await drill()
 
 

@@ -16,7 +16,7 @@ import pytest
 from tests.harness.gateways import HI, STOP, Player, Scene, gateway, plays, says
 
 from exitdrill.backend import Text
-from exitdrill.gateway import incoming
+from exitdrill.gateway import gate, incoming
 
 BODY: dict[str, Any] = {"model": "m", "messages": HI}
 CHAT = "/v1/chat/completions"
@@ -263,6 +263,43 @@ async def test_other_places(scene: Scene, method: str, path: str, status: int) -
     assert response.status_code == status
     error_of(response)
     assert response.headers.get("allow") == ("POST" if status == 405 else None)
+
+
+async def test_a_body_that_comes_when_the_trial_is_over(scene: Scene) -> None:
+    head, _, body = streaming(scene).partition(b"\r\n\r\n")
+    async with raw(scene) as (reader, writer):
+        writer.write(head + b"\r\n\r\n")
+        await asyncio.sleep(0.1)
+        await scene.gateway.shut(scene.door)
+        writer.write(body)
+        assert b" 404 " in await reader.readuntil(b"\r\n")
+
+
+async def test_a_flood_is_told_to_wait(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "MOST_AT_ONCE", 1)
+    head, _, body = streaming(scene).partition(b"\r\n\r\n")
+    async with raw(scene) as (reader, writer):
+        writer.write(head + b"\r\n\r\n")
+        await asyncio.sleep(0.1)
+        refused = await post(scene)
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+        writer.write(body)
+        assert b" 200 " in await reader.readuntil(b"\r\n")
+
+
+async def test_a_body_that_is_cut_wrongly(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(incoming, "READ_SECONDS", 0.5)
+    head = (
+        f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer {scene.gateway.key}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    async with raw(scene) as (reader, writer):
+        writer.write(head.encode())
+        await asyncio.sleep(0.05)
+        writer.write(b"zz\r\nnonsense\r\n")
+        status = (await reader.readuntil(b"\r\n")).split()[1]
+        assert status in (b"400", b"408")
+    assert scene.gateway.defect is None
 
 
 async def test_what_is_too_old(scene: Scene) -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from aiohttp import HttpVersion11, web
 
@@ -21,6 +21,7 @@ from exitdrill.gateway.doors import HEADER, Door, Doors, check_host, split_path
 from exitdrill.gateway.endpoints import ENDPOINTS, Endpoint
 from exitdrill.gateway.envelope import NO_RETRY, Envelope, Refused
 from exitdrill.gateway.incoming import read_body
+from exitdrill.gateway.models import Models
 from exitdrill.gateway.sending import Sender, json_response
 from exitdrill.gateway.serving import Serving, prepare
 from exitdrill.records import Exchange, Failure
@@ -29,8 +30,13 @@ from exitdrill.scenario import BackendSpec
 MOST_BYTES = 16 * 1024 * 1024
 MOST_AT_ONCE = 1000
 """Calls under way; an app that asks for more is told to wait."""
-MODELS = "/v1/models"
-DEFECT = "a defect in the drill or in one of its adapters; the drill says which"
+_DEFECT = Envelope(
+    500,
+    "a defect in the drill or in one of its adapters; the drill says which",
+    type="server_error",
+    code="defect",
+    headers=NO_RETRY,
+)
 _PATH_LENGTH = 200
 _BACKLOG = 512
 _PARTING = 0.1
@@ -81,12 +87,12 @@ class Gateway:
         self._timeouts = Timeouts(**spec.timeouts.model_dump())
         self._give = record
         self._admit = admit
-        self._models = tuple(models) or (spec.model,)
+        self._models = Models(models or (spec.model,))
         self._manner = manner
         self._most_bytes = most_bytes
         self._doors = Doors()
-        self._began = int(time.time())
         self._under_way: dict[asyncio.Task[None], Serving] = {}
+        self._waiting = 0
         self._runner: web.ServerRunner | None = None
         self.origin = ""
 
@@ -186,9 +192,9 @@ class Gateway:
     # --- one call
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        token, path = split_path(request.path)
+        _, path = split_path(request.path)
         call = Call(
-            owner=self._doors.owner(token or request.headers.get(HEADER)),
+            owner=self._doors.owner(_token(request)),
             id=f"req_{secrets.token_hex(12)}",
             path=path[:_PATH_LENGTH],
             received_ns=time.monotonic_ns(),
@@ -201,13 +207,15 @@ class Gateway:
                 raise Refused(505, "HTTP/1.1 is needed here")
             check_host(request.headers)
             self._doors.check_key(request.headers)
-            if call.owner is None and (token or HEADER in request.headers):
-                raise Refused(404, "this base URL is no trial's, or its trial is over", kind="auth")
-            if (listed := self._models_at(request.method, path)) is not None:
+            self._check_owner(request, call.owner)
+            if (listed := self._models.at(request.method, path)) is not None:
                 return json_response(200, listed, call.id)
-            return await self._serve(request, call, _endpoint(request.method, path))
+            return await self._bounded(request, call, _endpoint(request.method, path))
         except Refused as refused:
             return self._refuse(call, refused)
+        except Exception as error:  # a defect of an adapter, of who admits, or ours
+            self._note(error)
+            return _json(call, _DEFECT)
 
     def _refuse(self, call: Call, refused: Refused) -> web.Response:
         """Say no, and record it where it was somebody of the drill's who asked."""
@@ -215,17 +223,33 @@ class Gateway:
         if refused.kind != "auth" or call.owner is not None:
             exchange = Exchange(failure=Failure.of(refused.error))
             self._record(replace(call, status=envelope.status, exchange=exchange))
-        return json_response(envelope.status, envelope.document(), call.id, envelope.headers)
+        return _json(call, envelope)
+
+    def _check_owner(self, request: web.BaseRequest, owner: str | None) -> None:
+        """Refuse what comes through a door that is not there, or is not any more."""
+        token = _token(request)
+        if token is not None and (owner is None or self._doors.owner(token) is None):
+            raise Refused(404, "this base URL is no trial's, or its trial is over", kind="auth")
+
+    async def _bounded(
+        self, request: web.BaseRequest, call: Call, endpoint: Endpoint
+    ) -> web.StreamResponse:
+        if self._waiting >= MOST_AT_ONCE:
+            message = f"{MOST_AT_ONCE} calls are under way already"
+            raise Refused(429, message, kind="overloaded", headers={"Retry-After": "1"})
+        self._waiting += 1
+        try:
+            return await self._serve(request, call, endpoint)
+        finally:
+            self._waiting -= 1
 
     async def _serve(
         self, request: web.BaseRequest, call: Call, endpoint: Endpoint
     ) -> web.StreamResponse:
-        if len(self._under_way) >= MOST_AT_ONCE:
-            message = f"{MOST_AT_ONCE} calls are under way already"
-            raise Refused(429, message, kind="overloaded", headers={"Retry-After": "1"})
         body = await read_body(request, self._most_bytes)
         received = time.monotonic_ns()
-        self._check_model(body)
+        self._check_owner(request, call.owner)
+        model = self._models.check(body)
         asked, edits = endpoint.request(body)
         if asked.operation not in self._backend.operations:
             message = f"the backend has no {asked.operation}"
@@ -235,7 +259,7 @@ class Gateway:
         about = About(
             id=f"{endpoint.prefix}{secrets.token_hex(12)}",
             created=int(time.time()),
-            model=body["model"],
+            model=model,
             body=body,
             choices=len(prepared),
             manner=self._manner,
@@ -271,7 +295,7 @@ class Gateway:
         except Exception as error:  # a defect of an adapter, somebody's or ours
             self._note(error)
             if not sender.begun:
-                sender.refuse(Envelope(500, DEFECT, "server_error", "defect", headers=NO_RETRY))
+                sender.refuse(_DEFECT)
         finally:
             sender.response.cancel()  # unless it is done: who waits for it is cut off
 
@@ -293,30 +317,14 @@ class Gateway:
             code = "insufficient_quota"
             raise Refused(429, str(error), code=code, kind="rejected") from None
 
-    # --- models
 
-    def _models_at(self, method: str, path: str) -> dict[str, Any] | None:
-        """What ``/v1/models`` and ``/v1/models/NAME`` say; None for other paths."""
-        if method != "GET" or not (path == MODELS or path.startswith(f"{MODELS}/")):
-            return None
-        listed = [self._model(name) for name in self._models]
-        if path == MODELS:
-            return {"object": "list", "data": listed}
-        name = path.removeprefix(f"{MODELS}/")
-        self._check_model({"model": name})
-        return self._model(name)
+def _token(request: web.BaseRequest) -> str | None:
+    """What says whose a call is."""
+    return split_path(request.path)[0] or request.headers.get(HEADER)
 
-    def _model(self, name: str) -> dict[str, Any]:
-        return {"id": name, "object": "model", "created": self._began, "owned_by": "exitdrill"}
 
-    def _check_model(self, body: Mapping[str, Any]) -> None:
-        name = body.get("model")
-        if not isinstance(name, str) or not name:
-            raise Refused(400, "you must provide a model", param="model")
-        if name not in self._models:
-            known = ", ".join(map(repr, self._models))
-            message = f"the model {name[:100]!r} is not served here, but {known}"
-            raise Refused(404, message, code="model_not_found", param="model")
+def _json(call: Call, envelope: Envelope) -> web.Response:
+    return json_response(envelope.status, envelope.document(), call.id, envelope.headers)
 
 
 def _endpoint(method: str, path: str) -> Endpoint:

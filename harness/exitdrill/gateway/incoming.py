@@ -30,6 +30,8 @@ async def read_body(request: web.BaseRequest, most: int) -> dict[str, Any]:
     except TimeoutError:
         message = f"the request was not there after {READ_SECONDS:g} s"
         raise Refused(408, message, kind="timeout") from None
+    except web.RequestPayloadError:
+        raise Refused(400, "the body is not what its headers say") from None
     body = _parse(raw) if len(raw) <= _QUICK else await asyncio.to_thread(_parse, raw)
     if not isinstance(body, dict):
         raise Refused(400, "the body must be a JSON object")
