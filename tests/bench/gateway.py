@@ -6,13 +6,11 @@ runs A B A B …, through the gateway and without it; the ratio is that of the m
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 
 from tests.bench import process
-from tests.bench.process import HERE, BenchmarkError, Ran
+from tests.bench.process import HERE, Ran
 from tests.bench.settings import Settings
 from tests.bench.table import Row, paired
 
@@ -31,7 +29,11 @@ once, and how many in all."""
 def rows(settings: Settings) -> Iterator[Row]:
     """p50 and p95 for each pace, at so many requests at once."""
     for pace, gap, sizes in SCENES:
-        with process.serving("--gap", gap) as url, _through(url) as (gateway, key):
+        with (
+            process.serving("--gap", gap) as url,
+            process.beside("gateway_process.py", url) as said,
+        ):
+            gateway, key = said.split()
             for at_once, requests in sizes:
                 yield from _compared(
                     f"{at_once} at once, tokens {pace}",
@@ -62,26 +64,3 @@ def _client(arguments: Sequence[object]) -> Ran:
 
 def _seconds(ran: Ran) -> list[float]:
     return [float(word) for word in ran.said.split()]
-
-
-@contextmanager
-def _through(url: str) -> Iterator[tuple[str, str]]:
-    """A gateway before a server: its base URL and its key."""
-    started = subprocess.Popen(
-        [sys.executable, "-P", HERE / "gateway_process.py", url],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert started.stdin is not None
-    assert started.stdout is not None
-    try:
-        words = started.stdout.readline().split()
-        if len(words) != 2:
-            raise BenchmarkError("the gateway did not start")
-        yield words[0], words[1]
-    finally:
-        started.stdin.close()
-        started.stdout.close()
-        started.kill()
-        started.wait()

@@ -116,8 +116,16 @@ def workplace() -> Iterator[Path]:
 @contextmanager
 def serving(*options: str) -> Iterator[str]:
     """A `loopback` server in a process of its own; the URL of its API."""
+    with beside("loopback.py", *options) as port:
+        yield f"http://127.0.0.1:{port}/v1"
+
+
+@contextmanager
+def beside(script: str, *arguments: str) -> Iterator[str]:
+    """A script of this folder in a process of its own, which ends with the block; what it says
+    first."""
     process = subprocess.Popen(
-        [sys.executable, "-P", HERE / "loopback.py", *options],
+        [sys.executable, "-P", HERE / script, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -125,10 +133,10 @@ def serving(*options: str) -> Iterator[str]:
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        port = process.stdout.readline().strip()
-        if not port:
-            raise BenchmarkError("the loopback server did not start")
-        yield f"http://127.0.0.1:{port}/v1"
+        said = process.stdout.readline().strip()
+        if not said:
+            raise BenchmarkError(f"{script} did not start")
+        yield said
     finally:
         process.stdin.close()
         process.stdout.close()

@@ -250,6 +250,15 @@ async def test_refusals_logprobs_and_vendor_data() -> None:
         assert [each.content[0].token for each in tokens] == ["a", "b"]
 
 
+async def test_parts_that_are_no_text_stay_parts() -> None:
+    part = {"type": "reference", "reference_ids": [1]}
+    async with gateway(plays(Text(0, "see"), Opaque(0, {"content": part}), STOP)) as scene:
+        whole = (await ask(scene.client)).choices[0].message
+        assert whole.content == [{"type": "text", "text": "see"}, part]
+        chunks = await stream(scene.client)
+        assert [part] in [each.choices[0].delta.content for each in chunks]
+
+
 # --- several answers ----------------------------------------------------------------------------
 
 
@@ -310,6 +319,18 @@ async def test_completions() -> None:
         assert {call.request.operation for call in scene.calls if call.request} == {"completion"}
 
 
+async def test_a_completions_logprobs_and_reasoning() -> None:
+    probs = Opaque(0, {"logprobs": {"tokens": ["a"], "token_logprobs": [-1.0]}})
+    async with gateway(plays(Reasoning(0, "hm"), Text(0, "a"), probs, STOP)) as scene:
+        (choice,) = (await scene.client.completions.create(model="m", prompt="say")).choices
+        assert (choice.text, choice.logprobs and choice.logprobs.tokens) == ("a", ["a"])
+        assert choice.model_extra == {"reasoning_content": "hm"}
+        streamed = await scene.client.completions.create(model="m", prompt="say", stream=True)
+        choices = [each.choices[0] async for each in streamed]
+        assert [each.logprobs.tokens for each in choices if each.logprobs] == [["a"]]
+        assert (choices[0].model_extra or {})["reasoning_content"] == "hm"
+
+
 async def test_models() -> None:
     async with gateway(says("x"), models=["m", "org/other"]) as scene:
         assert [each.id async for each in scene.client.models.list()] == ["m", "org/other"]
@@ -337,6 +358,27 @@ async def test_embeddings(encoding: Any) -> None:
             assert vectors == [[0.5, -1.0], [2.0, 0.25]]
         assert found.usage.prompt_tokens == 5
         assert dict(player.asked[0].body) == {"model": "m", "input": ["a", "b"]}
+
+
+@pytest.mark.parametrize(
+    ("more", "param"),
+    [
+        ({"encoding_format": "hex"}, "encoding_format"),
+        ({"stream": True}, "stream"),
+        ({"n": 2}, "n"),
+    ],
+)
+async def test_embeddings_that_cannot_be_asked_for(more: dict[str, Any], param: str) -> None:
+    async with gateway(plays(*VECTORS)) as scene:
+        with pytest.raises(openai.BadRequestError) as caught:
+            await scene.client.embeddings.create(model="m", input="a", extra_body=more)
+        assert caught.value.param == param
+
+
+async def test_a_vector_that_base64_cannot_hold() -> None:
+    async with gateway(plays(Embedding(0, 0, (1e300,)), STOP)) as scene:
+        with pytest.raises(openai.InternalServerError, match="float32 cannot"):
+            await scene.client.embeddings.create(model="m", input="a", encoding_format="base64")
 
 
 async def test_an_operation_that_the_backend_has_not() -> None:
