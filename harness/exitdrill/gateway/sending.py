@@ -60,12 +60,13 @@ class Sender:
                 self._stream = await self._begin()
                 await self._stream.write(data)
                 self._turn()
+                await asyncio.sleep(0)  # everybody's first token before anybody's second
                 return
             self._held.append(data)
             self._size += len(data)
             if not self._written or self._size > _MOST_HELD:
                 self._flush()
-            await self._request.writer.drain()
+                await self._request.writer.drain()
         except ConnectionError:
             raise BackendError("cancelled", "whoever asked hung up") from None
 
