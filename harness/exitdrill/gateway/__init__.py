@@ -7,6 +7,6 @@ the app as it comes, and handed on as a `Call` that holds the same `Exchange` as
 from exitdrill.gateway.answer import Manner
 from exitdrill.gateway.call import Call
 from exitdrill.gateway.doors import HEADER, Door
-from exitdrill.gateway.gate import Gateway
+from exitdrill.gateway.server import Gateway
 
 __all__ = ["HEADER", "Call", "Door", "Gateway", "Manner"]
