@@ -10,7 +10,7 @@ drill: $(STAMP)
 	$(BIN)/exitdrill run support_triage
 
 test: $(STAMP) lint
-	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=90
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term --cov-fail-under=90
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -28,7 +28,7 @@ test-wheel:
 	cp -r tests README.md pyproject.toml $(WHEEL)/run/
 	mkdir $(WHEEL)/run/adapters $(WHEEL)/run/harness
 	cp adapters/README.md $(WHEEL)/run/adapters/ && cp harness/*.md $(WHEEL)/run/harness/
-	cd $(WHEEL)/run && ../venv/bin/python -m pytest
+	cd $(WHEEL)/run && ../venv/bin/python -m pytest -n 2 --dist loadfile
 
 # The gateway under clients that others wrote, each installed by this target alone. What cannot be
 # installed is skipped, and its reason is said.

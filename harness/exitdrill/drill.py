@@ -53,8 +53,9 @@ from exitdrill.swap import Swap, SwapFailed, apply
 EXIT_CODES = {"ready": 0, "not_ready": 1, "inconclusive": 3}
 NOT_COMPLETED = 4
 JOURNAL = "journal.sqlite"
-Swaps = dict[str, dict[str, str]]
-"""By candidate: ``{"diff": …}`` or ``{"error": …}``."""
+Swaps = dict[str, dict[str, Any]]
+"""By candidate: ``{"diff": …, "code": …}`` (the second a `CodeChange` as JSON), or
+``{"error": …}``."""
 
 
 @dataclass(frozen=True)
@@ -353,7 +354,9 @@ def _free_folder(name: str) -> Path:
 
 
 def apply_swaps(scenario: Scenario) -> Swaps:
-    """Each candidate's swap, applied to a copy of the app: its diff, or why it failed."""
+    """Each candidate's swap, applied to a copy of the app: what it changes, or why it failed."""
+    from exitdrill.code.apart import compare_apart
+
     swaps: Swaps = {}
     if scenario.app is None:
         return swaps
@@ -363,10 +366,13 @@ def apply_swaps(scenario: Scenario) -> Swaps:
             patch=scenario.root / spec.patch if spec.patch else None,
             overlay=scenario.root / spec.overlay if spec.overlay else None,
             environment=spec.environment,
+            ref=spec.ref,
         )
         with tempfile.TemporaryDirectory(prefix="exitdrill-") as workdir:
             try:
-                swaps[name] = {"diff": apply(app, swap, Path(workdir)).diff}
+                done = apply(app, swap, Path(workdir))
+                code = compare_apart(app, done.path).to_json()
+                swaps[name] = {"diff": done.diff, "code": code}
             except SwapFailed as error:
                 swaps[name] = {"error": error.message}
     return swaps

@@ -17,6 +17,7 @@ from exitdrill.backend import Backend, BackendConfig, Timeouts, find_adapter
 from exitdrill.embedder import Embedder
 from exitdrill.environment import looks_secret
 from exitdrill.errors import AdapterError, ScenarioError
+from exitdrill.gitref import find_ref
 from exitdrill.judge.check import MEASURE as JUDGED
 from exitdrill.judge.check import Labels, check_judge, check_place, read_labels
 from exitdrill.measures import BY_NAME, embedding, gate_problem
@@ -339,5 +340,21 @@ def _check_app(scenario: Scenario) -> None:
         for key, value in (("patch", swap.patch), ("overlay", swap.overlay)):
             if value is not None:
                 inside(scenario.root, value, f"swap.{name}.{key}")
+        commit_of(scenario, name)
         for variable in swap.environment:
             _refuse_secret(variable, f"swap.{name}.environment.{variable}")
+
+
+def commit_of(scenario: Scenario, name: str) -> str | None:
+    """The commit that a swap's ref stands for now; None where it has no ref.
+
+    Raises `ScenarioError` where there is no such ref.
+    """
+    ref = scenario.swap[name].ref
+    if ref is None or scenario.app is None:
+        return None
+    app = inside(scenario.root, scenario.app.path, "app.path")
+    try:
+        return find_ref(app, ref).commit
+    except ScenarioError as error:
+        raise ScenarioError(error.message, key=f"swap.{name}.ref") from None

@@ -3,6 +3,7 @@
 ExitdrillError
 ├── UsageError              2   the user's input: says what, where, and what to do
 │   ├── ScenarioError           scenario.toml, the app, the swap, a checker
+│   │   └── SwapFailed          the swap cannot be applied to the app
 │   ├── WorkloadError           requests.jsonl or meta.jsonl, with file, line and key
 │   ├── JournalError            a journal that is damaged, foreign, or of another plan
 │   └── AdapterError            no such adapter, or what it needs is not installed
@@ -80,6 +81,10 @@ class UsageError(ExitdrillError):
 
 class ScenarioError(UsageError):
     """The scenario cannot be used as it stands."""
+
+
+class SwapFailed(ScenarioError):
+    """The swap cannot be applied to the app."""
 
 
 class WorkloadError(UsageError):

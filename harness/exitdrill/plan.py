@@ -16,7 +16,7 @@ from typing import Any
 
 import exitdrill
 from exitdrill.census import Census, shuffled, take_census
-from exitdrill.drillable import Drillable, located
+from exitdrill.drillable import Drillable, commit_of, located
 from exitdrill.errors import JournalError, ScenarioError
 from exitdrill.files import replacing
 from exitdrill.judge.plan import most_of_judge, registered
@@ -336,7 +336,8 @@ def _embedding(drillable: Drillable) -> dict[str, Any] | None:
 
 
 def _swap(scenario: Scenario, name: str) -> dict[str, Any]:
-    """The swap with the hashes of its files, so that an edited patch is another plan."""
+    """The swap with the hashes of its files, and the commit of its ref: with an edited patch, or a
+    branch that has moved, it is another plan."""
     spec = scenario.swap[name]
     digest = hashlib.sha256()
     for value in (spec.patch, spec.overlay):
@@ -344,7 +345,9 @@ def _swap(scenario: Scenario, name: str) -> dict[str, Any]:
         for file in _files(path):
             digest.update(file.relative_to(scenario.root).as_posix().encode() + b"\0")
             digest.update(hashlib.sha256(file.read_bytes()).digest())
-    return spec.model_dump(mode="json") | {"sha256": digest.hexdigest()}
+    shown = spec.model_dump(mode="json", exclude=None if spec.ref else {"ref"})
+    commit = commit_of(scenario, name)
+    return shown | {"sha256": digest.hexdigest()} | ({"commit": commit} if commit else {})
 
 
 def _files(path: Path | None) -> list[Path]:

@@ -27,6 +27,7 @@ from pydantic import (
 from exitdrill import builtin, tomlfile
 from exitdrill.backend import Backend, BackendConfig
 from exitdrill.errors import ScenarioError
+from exitdrill.gitref import ref_problem
 from exitdrill.workload import CaseList
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
@@ -193,16 +194,25 @@ class AppSpec(Model):
 
 
 class SwapSpec(Model):
-    """What has to be changed in the app for a candidate."""
+    """What has to be changed in the app for a candidate. ``ref`` is a git ref of the repository
+    that holds the app's folder."""
 
-    patch: str | None = None
+    ref: str | None = None
     overlay: str | None = None
+    patch: str | None = None
     environment: dict[str, str] = {}
+
+    @field_validator("ref")
+    @classmethod
+    def _is_a_ref(cls, value: str | None) -> str | None:
+        if value is not None and (problem := ref_problem(value)):
+            raise ValueError(problem)
+        return value
 
     @model_validator(mode="after")
     def _changes_something(self) -> SwapSpec:
-        if self.patch is None and self.overlay is None and not self.environment:
-            raise ValueError("needs a patch, an overlay or an environment")
+        if not (self.ref or self.overlay or self.patch or self.environment):
+            raise ValueError("needs a ref, an overlay, a patch or an environment")
         return self
 
 

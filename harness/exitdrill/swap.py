@@ -1,10 +1,11 @@
 """The exit, applied to a copy of the app.
 
-A swap is an overlay, a patch, an environment, or several of them. They are applied in this order:
-the overlay's files are laid over the copy, then the patch edits what is there (so a patch may also
-edit a file that the overlay brought, and delete what an overlay cannot). The environment changes
-no file; it is recorded as the diff of a pseudo-file, because it is configuration that somebody has
-to change.
+A swap is a git ref, an overlay, a patch, an environment, or several of them. They are applied in
+this order: the app as it stands at the ref takes the copy's place (so what is not in the repository
+is gone), the overlay's files are laid over it, then the patch edits what is there (so a patch may
+also edit a file that the overlay brought, and delete what an overlay cannot). The environment
+changes no file; it is recorded as the diff of a pseudo-file, because it is configuration that
+somebody has to change.
 
 Patches are read and the diff is written by git, with a repository of its own beside the copy: an
 enclosing repository, the user's configuration, hooks and attribute files have no say, and no line
@@ -15,15 +16,25 @@ symbolic links that leave them are refused, and so are patches that do.
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from exitdrill.environment import looks_secret
-from exitdrill.errors import ScenarioError, UsageError
+from exitdrill.errors import SwapFailed
+from exitdrill.git import Git
+from exitdrill.gitref import check_out, find_ref
+
+__all__ = [
+    "ENVIRONMENT_FILE",
+    "AppliedSwap",
+    "Swap",
+    "SwapFailed",
+    "apply",
+    "environment_diff",
+    "walk",
+]
 
 ENVIRONMENT_FILE = "<environment>"
 """The name under which a change of environment variables stands in the diff."""
@@ -45,17 +56,17 @@ NOT_COPIED = frozenset(
 """History and what tools can make again; so can virtualenvs, which a ``pyvenv.cfg`` gives away."""
 
 
-class SwapFailed(ScenarioError):
-    """The swap cannot be applied to the app."""
-
-
 @dataclass(frozen=True, slots=True)
 class Swap:
-    """What has to be changed in the app for it to run on a candidate."""
+    """What has to be changed in the app for it to run on a candidate.
+
+    ``ref`` is a branch, a tag or a commit of the repository that holds the app.
+    """
 
     patch: Path | None = None
     overlay: Path | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    ref: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +96,11 @@ def apply(
     if copy.exists():
         raise SwapFailed("there is already a copy of the app here", path=copy)
     _copy(app, copy)
-    git = _Git(workdir / f".{copy.name}.git", copy)
+    git = Git(workdir / f".{copy.name}.git", copy)
     try:
         original = git.snapshot()
+        if swap.ref is not None:
+            _put_in_place(app, swap.ref, copy)
         if swap.overlay is not None:
             _lay_over(swap.overlay, copy)
         if swap.patch is not None:
@@ -140,13 +153,13 @@ def _is_left_out(path: Path) -> bool:
     return path.name.lower() in NOT_COPIED or (path / "pyvenv.cfg").exists()
 
 
-def _walk(root: Path) -> Iterator[Path]:
-    """All files and symbolic links that are copied; links are not followed."""
+def walk(root: Path) -> Iterator[Path]:
+    """All files and symbolic links of an app that are copied; links are not followed."""
     for path in sorted(root.iterdir()):
         if _is_left_out(path):
             continue
         if path.is_dir() and not path.is_symlink():
-            yield from _walk(path)
+            yield from walk(path)
         else:
             yield path
 
@@ -154,7 +167,7 @@ def _walk(root: Path) -> Iterator[Path]:
 def _refuse_links_out(root: Path, culprit: Path | None = None) -> None:
     """Absolute links are refused too: in a copy they would lead back to the original."""
     inside = root.resolve()
-    for path in _walk(root):
+    for path in walk(root):
         if not path.is_symlink():
             continue
         target = path.readlink()
@@ -164,11 +177,22 @@ def _refuse_links_out(root: Path, culprit: Path | None = None) -> None:
             raise SwapFailed(message, path=culprit or root)
 
 
+def _put_in_place(app: Path, ref: str, copy: Path) -> None:
+    """The app as it stands at a ref, in the copy's place, without what is not copied either."""
+    found = find_ref(app, ref)
+    shutil.rmtree(copy)
+    check_out(found, copy)
+    for path in [path for path in copy.rglob("*") if _is_left_out(path)]:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+    _refuse_links_out(copy)
+
+
 def _lay_over(overlay: Path, copy: Path) -> None:
     if not overlay.is_dir():
         raise SwapFailed("the overlay's folder does not exist", path=overlay)
     _refuse_links_out(overlay)
-    for source in _walk(overlay):
+    for source in walk(overlay):
         target = copy / source.relative_to(overlay)
         if not target.parent.resolve().is_relative_to(copy.resolve()):
             # a link of the overlay's and one of the app's, each harmless, can add up to a way out
@@ -184,71 +208,3 @@ def _lay_over(overlay: Path, copy: Path) -> None:
                 f"{where} cannot be laid over the app: {error}", path=overlay
             ) from error
     _refuse_links_out(copy, overlay)
-
-
-# --- git ----------------------------------------------------------------------------------------
-
-
-class _Git:
-    """A repository of our own, outside the copy, whose working tree is the copy."""
-
-    def __init__(self, store: Path, tree: Path) -> None:
-        self._store = store.resolve()
-        self._tree = tree.resolve()
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
-        self._environment = environment | {
-            "GIT_ATTR_NOSYSTEM": "1",
-            "GIT_CEILING_DIRECTORIES": str(self._store.parent),
-            "GIT_CONFIG_GLOBAL": os.devnull,
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_DIR": str(self._store),
-            "GIT_WORK_TREE": str(self._tree),
-            "HOME": str(self._store),
-            "LC_ALL": "C",
-            "XDG_CONFIG_HOME": str(self._store),
-        }
-        self.run("init", "--quiet", "--template=")
-        # The strongest attribute file: the app's own must not convert or hide anything.
-        attributes = self._store / "info" / "attributes"
-        attributes.parent.mkdir(exist_ok=True)
-        attributes.write_text("* -text -eol -filter -ident -working-tree-encoding !diff\n")
-
-    def run(self, *arguments: str) -> bytes:
-        """What a git command writes; `SwapFailed` with its complaint."""
-        try:
-            done = subprocess.run(
-                ("git", "-c", "core.quotePath=false", *arguments),
-                cwd=self._tree,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                check=False,
-            )
-        except FileNotFoundError:
-            raise UsageError("git is not installed; a swap needs it (any version ≥ 2.30)") from None
-        if done.returncode != 0:
-            raise SwapFailed(done.stderr.decode("utf-8", "replace").strip())
-        return done.stdout
-
-    def snapshot(self) -> str:
-        """The tree as it stands, ignored files included."""
-        # git trusts an index on size and time, and copies keep their times: begin a new one.
-        (self._store / "index").unlink(missing_ok=True)
-        self.run("add", "--all", "--force", ".")
-        return self.run("write-tree").decode().strip()
-
-    def apply(self, patch: Path) -> None:
-        if not patch.is_file():
-            raise SwapFailed("the patch does not exist", path=patch)
-        try:
-            self.run("apply", "--whitespace=nowarn", str(patch.resolve()))
-        except SwapFailed as error:
-            hint = "Was the app changed since the patch was made?"
-            raise SwapFailed(f"does not apply. {hint}\n{error}", path=patch) from None
-
-    def diff(self, old: str, new: str) -> str:
-        options = ("--no-color", "--no-ext-diff", "--no-textconv", "--full-index", "--find-renames")
-        return self.run("diff", *options, old, new).decode("utf-8", "replace")
-
-    def remove(self) -> None:
-        shutil.rmtree(self._store, ignore_errors=True)

@@ -194,6 +194,7 @@ def test_rows_of_a_report() -> None:
         "configuration_lines": 3,
         "code_lines": 3,
         "other_lines": 2,
+        "non_configuration_lines": 5,
     }
     assert values["prompt_lines"] == 0
 

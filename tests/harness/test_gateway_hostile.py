@@ -16,7 +16,7 @@ import pytest
 from tests.harness.gateways import HI, STOP, Player, Scene, gateway, plays, says
 
 from exitdrill.backend import Text
-from exitdrill.gateway import gate, incoming
+from exitdrill.gateway import incoming, server
 
 BODY: dict[str, Any] = {"model": "m", "messages": HI}
 CHAT = "/v1/chat/completions"
@@ -276,7 +276,7 @@ async def test_a_body_that_comes_when_the_trial_is_over(scene: Scene) -> None:
 
 
 async def test_a_flood_is_told_to_wait(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "MOST_AT_ONCE", 1)
+    monkeypatch.setattr(server, "MOST_AT_ONCE", 1)
     head, _, body = streaming(scene).partition(b"\r\n\r\n")
     async with raw(scene) as (reader, writer):
         writer.write(head + b"\r\n\r\n")

@@ -7,7 +7,9 @@ from difflib import get_close_matches
 from exitdrill.measures import (
     agreement,
     change,
+    code_change,
     cost,
+    edits,
     embedding,
     equality,
     excess,
@@ -46,6 +48,8 @@ MEASURES: tuple[Measure, ...] = (
     *cost.MEASURES,
     *tokens.MEASURES,
     *change.MEASURES,
+    *code_change.MEASURES,
+    *edits.MEASURES,
 )
 BY_NAME = Registry(MEASURES)
 """All measures, those of installed packages among them."""
@@ -101,7 +105,14 @@ def sequential_problem(gate: GateSpec) -> str | None:
 
 
 NOT_SEQUENTIAL = frozenset(
-    {"field_agreement", "length", "judge_preference", "excess_drift", "embedding_similarity"}
+    {
+        "edits",
+        "embedding_similarity",
+        "excess_drift",
+        "field_agreement",
+        "judge_preference",
+        "length",
+    }
 )
 """Own measures whose intervals are made of all cases at once, or not before the end."""
 _OWN = frozenset(measure.name for measure in MEASURES)

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from exitdrill.backend import Reply
 from exitdrill.checkers import Checker
+from exitdrill.code.comparison import CodeChange
 from exitdrill.delay import Delays
 from exitdrill.judge.question import Outcome
 from exitdrill.measures.answers import Answer, answer_of
@@ -81,7 +82,8 @@ class ArmFacts:
     ``delay`` is how late the drill's own clock was meanwhile; ``unpriced`` counts the failed
     attempts whose cost is not known; ``problems`` are the columns that raised, with their first
     error; ``caveats`` are what has to be said beside a gate, by the name of its column; ``broken``
-    says whether it broke off, or could not be started.
+    says whether it broke off, or could not be started; ``diff`` and ``code`` are what its swap
+    changes in the app.
     """
 
     name: str
@@ -95,6 +97,7 @@ class ArmFacts:
     problems: Mapping[str, str] = field(default_factory=dict)
     price: Mapping[str, Any] | None = None
     diff: str | None = None
+    code: CodeChange | None = None
     classes: Mapping[str, list[str]] = field(default_factory=dict)
     broken: bool = False
     caveats: Mapping[str, str] = field(default_factory=dict)

@@ -54,10 +54,12 @@ NO_CLASSES: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class ChangeCounts:
-    """Files and lines by class; every class is there, be it with 0."""
+    """Files and lines by class; every class is there, be it with 0. ``unlined`` are the files that
+    changed without a line."""
 
     files: Mapping[FileClass, int]
     lines: Mapping[FileClass, int]
+    unlined: Mapping[FileClass, int]
     added: int
     removed: int
 
@@ -71,20 +73,30 @@ class ChangeCounts:
         """All lines added and removed."""
         return self.added + self.removed
 
+    @property
+    def other_than_configuration(self) -> int:
+        """Lines in files of any class but configuration. A file that changed without a line (it
+        was moved, or it is binary) counts as one: it is no configuration either."""
+        others = [kind for kind in CLASSES if kind != "configuration"]
+        return sum(self.lines[kind] + self.unlined[kind] for kind in others)
+
 
 def change_counts(diff: str, classes: Mapping[str, Sequence[str]] = NO_CLASSES) -> ChangeCounts:
     """Count a unified diff. ``classes`` maps a class to globs that go before the built-in ones."""
     rules = [*_overrides(classes), *RULES]
     files: Counter[FileClass] = Counter()
     lines: Counter[FileClass] = Counter()
+    unlined: Counter[FileClass] = Counter()
     changes = list(parse_diff(diff))
     for change in changes:
         kind = _class_of(change.path, rules)
         files[kind] += 1
         lines[kind] += change.added + change.removed
+        unlined[kind] += change.added + change.removed == 0
     return ChangeCounts(
         files={kind: files[kind] for kind in CLASSES},
         lines={kind: lines[kind] for kind in CLASSES},
+        unlined={kind: unlined[kind] for kind in CLASSES},
         added=sum(change.added for change in changes),
         removed=sum(change.removed for change in changes),
     )
@@ -146,4 +158,10 @@ MEASURES = (
     _measure("lines", "lines added and removed", "lines", lambda counts: counts.total_lines),
     _measure("files", "files changed", "files", lambda counts: counts.total_files),
     *(_lines_of(kind) for kind in CLASSES),
+    _measure(
+        "non_configuration_lines",
+        "lines outside configuration",
+        "lines",
+        lambda counts: counts.other_than_configuration,
+    ),
 )

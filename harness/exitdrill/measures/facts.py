@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from exitdrill.checkers import Checker, CheckerProblem
+from exitdrill.code.comparison import CodeChange
 from exitdrill.embedder import Embedder, EmbeddingProblem
 from exitdrill.journal import Busy, Journal
 from exitdrill.judge.record import Judgements
@@ -157,7 +158,7 @@ class Facts:
     def arm(self, name: str) -> ArmFacts:
         """One arm's facts."""
         busy = self._journal.busy().get(name, Busy())
-        swaps = self._journal.input("swaps", {})
+        swap = self._journal.input("swaps", {}).get(name, {})
         return ArmFacts(
             name=name,
             columns=self.columns[name],
@@ -169,7 +170,8 @@ class Facts:
             unpriced=self._unpriced[name],
             problems=self.problems[name],
             price=self._plan["backends"][name]["price"],
-            diff=swaps.get(name, {}).get("diff"),
+            diff=swap.get("diff"),
+            code=CodeChange.from_json(swap["code"]) if "code" in swap else None,
             classes=self._journal.input("classes", {}),
             caveats=self._caveats,
             broken=bool(self._journal.input("arms", {}).get(name, {}).get("reason")),

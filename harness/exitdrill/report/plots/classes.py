@@ -34,13 +34,13 @@ class Parts:
 def parts(rows: Sequence[Json]) -> Parts | None:
     """The change of an app by class; None where it was not measured.
 
-    A class is a row whose name ends with its unit, as in ``prompt_lines``: the one thing that is
-    known of names here, as a total and its parts look alike otherwise.
+    A class is a row whose label ends with its unit after a colon, as in ``prompt: lines``: the one
+    thing that is known of labels here, as a total and its parts look alike otherwise.
     """
     found = [
         (view.row(raw), float(raw["candidate"]))
         for raw in rows
-        if raw["candidate"] is not None and raw["name"].endswith(f"_{raw['unit']}")
+        if raw["candidate"] is not None and raw["label"].endswith(f": {raw['unit']}")
     ]
     if not found:
         return None
