@@ -203,21 +203,20 @@ async def test_only_plain_json(scene: Scene, headers: dict[str, str]) -> None:
 
 
 async def test_a_body_without_end_is_not_read_to_it(scene: Scene) -> None:
-    sent = 0
+    sent, pieces = 0, 1_000_000
 
     async def endless() -> AsyncIterator[bytes]:
         nonlocal sent
-        for _ in range(10_000):
-            sent += 65_536
+        for _ in range(pieces):
+            sent += 1
             yield b" " * 65_536
 
-    began = time.monotonic()
     try:
         response = await post(scene, content=endless())
         assert response.status_code == 413
-    except httpx.WriteError:
+    except httpx.NetworkError:
         pass  # still sending when the connection was closed
-    assert time.monotonic() - began < 10
+    assert sent < pieces
 
 
 async def test_a_body_that_does_not_come(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
