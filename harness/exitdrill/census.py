@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import random
 from array import array
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from exitdrill.caseshash import CasesHash
 from exitdrill.drillable import Drillable
 from exitdrill.errors import ScenarioError
 from exitdrill.records import Spend, dump
+from exitdrill.stats import effective_size
 from exitdrill.workload import TAG, Case, clusters_of
 
 SAMPLING = ("temperature", "top_p", "top_k", "min_p", "seed", "n")
@@ -142,7 +144,12 @@ class _Count:
             self._samples,
             self._once,
             self._warm,
-            Clusters(self._by, len(sizes), max(sizes.values()), _worth(sizes.values())),
+            Clusters(
+                self._by,
+                len(sizes),
+                max(sizes.values()),
+                math.ceil(effective_size([*sizes.values()])),
+            ),
             self._labels,
             self._hash,
             self.alone,
@@ -164,12 +171,6 @@ def shuffled(labels: Sequence[int], seed: int) -> array[int]:
     for place, case in enumerate(order):
         places[case] = place
     return places
-
-
-def _worth(sizes: Collection[int]) -> int:
-    """What clusters are worth if the cases of one are all alike. Source: Kish, *Survey Sampling*
-    (1965)."""
-    return -(-(sum(sizes) ** 2) // sum(size**2 for size in sizes))
 
 
 def _usual_clusters(drillable: Drillable, asked: int) -> str:

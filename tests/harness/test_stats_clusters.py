@@ -14,6 +14,7 @@ from exitdrill.stats import (
     TooFewSamples,
     clustered_standard_error,
     design_effect,
+    effective_size,
     energy_excess,
     mean_interval,
 )
@@ -253,3 +254,10 @@ def test_the_interval_covers_the_truth(size: int, shift: float) -> None:
         _, (low, high) = energy_excess(b, x, y, clusters=labels)
         held += low <= shift**2 <= high  # half of the clusters have 2·shift²
     assert held / 500 >= 0.93
+
+
+@pytest.mark.parametrize(
+    ("sizes", "worth"), [([5, 5, 5], 3), ([1], 1), ([8, 1, 1], 100 / 66), ([100, 1], 1.02)]
+)
+def test_a_large_cluster_is_most_of_what_is_known(sizes: list[float], worth: float) -> None:
+    assert effective_size(sizes) == pytest.approx(worth, rel=1e-3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ _OURS = frozenset({"role", "tool_calls", "finish_reason", "index", "logprobs"})
 """Fields that vendor data does not overwrite."""
 
 
-class _Chunks:
+class _Chunks(ABC):
     """A stream of chunks, each with a piece of one choice.
 
     What is the same in all of them is encoded once: an answer may have thousands.
@@ -93,11 +94,13 @@ class _Chunks:
         self._begun.add(choice)
         return ""
 
+    @abstractmethod
     def _said(self, event: Event, choice: int) -> str:
-        raise NotImplementedError
+        """The chunks of an event that says something; nothing for any other."""
 
+    @abstractmethod
     def _choice(self, told: Told, choice: int) -> dict[str, Any]:
-        raise NotImplementedError
+        """One choice of the answer in one piece."""
 
     def _end_of(self, told: Told, opaque: Mapping[str, Any]) -> dict[str, Any]:
         finishes = [event for event in told.events if isinstance(event, Finish)]

@@ -12,20 +12,22 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from exitdrill.backend import Reply
 from exitdrill.checkers import Checker
-from exitdrill.code.comparison import CodeChange
 from exitdrill.delay import Delays
 from exitdrill.judge.question import Outcome
 from exitdrill.measures.answers import Answer, answer_of
 from exitdrill.records import Trial
-from exitdrill.stats import Interval
+from exitdrill.stats import Interval, effective_size
 from exitdrill.workload import Case
+
+if TYPE_CHECKING:  # the comparison of code costs what only a drill with a swap needs
+    from exitdrill.code.comparison import CodeChange
 
 Section = Literal["drift", "latency", "cost", "change"]
 Array = npt.NDArray[np.float64]
@@ -167,14 +169,14 @@ class Pair:
     def independent(self, cases: Mask) -> int:
         """How many independent cases some cases are worth, if those of a cluster are all alike.
 
-        n² / Σm² over the clusters' sizes m, the number of clusters where these are equal: a cluster
-        that holds most of the cases is most of what is known. Source: Kish, *Survey Sampling*.
+        The number of clusters where these are of one size; a cluster that holds most of the cases
+        is most of what is known.
         """
         labels, n = self.labels(cases), int(np.count_nonzero(cases))
         if labels is None:
             return n
         sizes = np.unique(labels, return_counts=True)[1]
-        return n * n // int((sizes**2).sum())
+        return int(effective_size(sizes.astype(float)))
 
 
 @dataclass(frozen=True)

@@ -10,18 +10,22 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
+from typing import TYPE_CHECKING
 
-from exitdrill.code.comparison import CodeChange
-from exitdrill.code.coupling import Site, Sites
-from exitdrill.code.dependencies import Dependencies
 from exitdrill.measures.base import ArmFacts, Measure, Pair, Row
 from exitdrill.measures.change import class_of
 from exitdrill.sentences import count_of
 
+if TYPE_CHECKING:
+    from exitdrill.code.comparison import CodeChange
+    from exitdrill.code.coupling import Site, Sites
+    from exitdrill.code.dependencies import Dependencies
+
+    Counter = Callable[[CodeChange, "_Tests"], Row]
+
 LONGEST_NOTE = 300
 SHOWN = 3
 """Names, or places, that a note gives."""
-Counter = Callable[[CodeChange, "_Tests"], Row]
 
 
 class _Tests:

@@ -9,12 +9,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from exitdrill.checkers import Checker, CheckerProblem
-from exitdrill.code.comparison import CodeChange
 from exitdrill.embedder import Embedder, EmbeddingProblem
 from exitdrill.journal import Busy, Journal
 from exitdrill.judge.record import Judgements
@@ -23,6 +22,9 @@ from exitdrill.measures.base import NAN, ArmFacts, Array, Column, Looks, Mask, P
 from exitdrill.measures.judged import PREFERENCE, PROBLEM
 from exitdrill.records import Trial
 from exitdrill.workload import Case, cluster_of
+
+if TYPE_CHECKING:
+    from exitdrill.code.comparison import CodeChange
 
 MOST_MAKERS = 50
 """A server that names another maker with every answer is not counted further."""
@@ -171,7 +173,7 @@ class Facts:
             problems=self.problems[name],
             price=self._plan["backends"][name]["price"],
             diff=swap.get("diff"),
-            code=CodeChange.from_json(swap["code"]) if "code" in swap else None,
+            code=_code_of(swap),
             classes=self._journal.input("classes", {}),
             caveats=self._caveats,
             broken=bool(self._journal.input("arms", {}).get(name, {}).get("reason")),
@@ -239,3 +241,12 @@ class Facts:
 def reference_of(trial: Trial, incumbent: str, repeats: Mapping[str, int]) -> int:
     """The incumbent's repeat that a trial is compared with: for its own the next one."""
     return (trial.repeat + (trial.arm == incumbent)) % repeats[incumbent]
+
+
+def _code_of(swap: Mapping[str, Any]) -> CodeChange | None:
+    """What a swap changes in the code; None where that was not compared."""
+    if "code" not in swap:
+        return None
+    from exitdrill.code.comparison import CodeChange  # it costs what only a drill with a swap needs
+
+    return CodeChange.from_json(swap["code"])

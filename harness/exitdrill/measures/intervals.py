@@ -28,6 +28,7 @@ from exitdrill.stats import (
     bootstrap_interval,
     cluster_sums,
     clustered_standard_error,
+    effective_size,
     exact_paired_p,
     largest_design_effect,
     mean_interval,
@@ -117,9 +118,8 @@ def standard_error(pair: Pair, shares: Shares) -> float | None:
 
 def worth(weights: Array, labels: Labels) -> float:
     """How many independent cases of equal weight some cases are worth, if those of a cluster are
-    all alike: (Σ w)² / Σ w² over the clusters' weights. Source: Kish, *Survey Sampling* (1965)."""
-    sums = weights if labels is None else cluster_sums(weights, labels)
-    return float(sums.sum()) ** 2 / float((sums**2).sum())
+    all alike."""
+    return effective_size(weights if labels is None else cluster_sums(weights, labels))
 
 
 def least_width(n: float, confidence: float) -> float:

@@ -8,6 +8,7 @@ from exitdrill.stats.base import Interval, TooFewSamples
 from exitdrill.stats.clusters import (
     clustered_standard_error,
     design_effect,
+    effective_size,
     largest_design_effect,
 )
 from exitdrill.stats.energy import energy_excess
@@ -44,6 +45,7 @@ __all__ = [
     "design_effect",
     "detectable_effect",
     "e_process",
+    "effective_size",
     "energy_excess",
     "exact_paired_p",
     "fewest_bets",

@@ -94,6 +94,16 @@ def largest_design_effect(differences: Floats, clusters: AnyLabels, error: float
     return 1 + (typical - 1) * min(max(largest / (size + largest), 0.0), 1.0)
 
 
+def effective_size(weights: Floats) -> float:
+    """How many clusters of equal weight some clusters are worth: (Σ w)² / Σ w².
+
+    So many independent cases are theirs, if those of a cluster are all alike; the weights are their
+    sizes. Source: Kish, *Survey Sampling* (1965).
+    """
+    found = np.asarray(weights, dtype=float)
+    return float(found.sum()) ** 2 / float(found @ found)
+
+
 def cluster_codes(clusters: AnyLabels) -> Codes:
     """The labels as numbers from 0, by first appearance; labels need not be comparable."""
     known: dict[Hashable, int] = {}

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from exitdrill.measures.base import Array, Mask, Pair, Row, case_means
-from exitdrill.measures.intervals import UNKNOWN, Labels
+from exitdrill.measures.intervals import UNKNOWN, Labels, least_width
 from exitdrill.resolution import MEANS, MOST_EXACT
 from exitdrill.stats import USUAL_STAKE, best_stake, largest_design_effect
 from exitdrill.stats.power import Betting, critical, fewest_of, paired_settles, share_settles
@@ -119,7 +119,7 @@ class Seen:
 
     def _wide_enough(self, total: int) -> bool:
         """Whether even the least width of an interval (`least_width`) leaves the bound out."""
-        least = 1 - self.alpha ** (1 / (self._worth * total))
+        least = least_width(self._worth * total, 1 - 2 * self.alpha)
         error = self.error * math.sqrt(len(self._values) / total)
         return bool(least + max(critical(1 - self.power), 0.0) * error < self.distance)
 
