@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     )
     from exitdrill.report import render
     from exitdrill.scenario import (
+        AppRunSpec,
         AppSpec,
         BackendSpec,
         BudgetSpec,
@@ -60,6 +61,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AdapterError",
+    "AppRunSpec",
     "AppSpec",
     "Backend",
     "BackendConfig",
@@ -106,8 +108,8 @@ _HOMES = {
     "errors": "AdapterError BackendError BudgetSpent DrillStopped ExitdrillError JournalError "
     "ScenarioError ServerFailed StorageFailed UsageError WorkloadError",
     "report": "render",
-    "scenario": "AppSpec BackendSpec BudgetSpec CheckerSpec GateSpec PriceSpec ReplaySpec Scenario "
-    "ServerSpec SwapSpec TimeoutSpec WorkloadSpec load",
+    "scenario": "AppRunSpec AppSpec BackendSpec BudgetSpec CheckerSpec GateSpec PriceSpec "
+    "ReplaySpec Scenario ServerSpec SwapSpec TimeoutSpec WorkloadSpec load",
     "workload": "Case CaseList",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, replace
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from exitdrill import progress
+from exitdrill.app.log import barred
 from exitdrill.backend import Backend, Description
 from exitdrill.drillable import make_backend, server_folder
 from exitdrill.errors import BackendError, DrillStopped, JournalError, ServerFailed
@@ -19,8 +21,10 @@ from exitdrill.server import Server, ServerConfig
 
 
 def record_broken(journal: Journal, arms: Iterable[Arm]) -> None:
-    """Say in the journal which arms broke off, and why."""
+    """Say in the journal which arms broke off, or failed before the first case, and why."""
     known = journal.input("arms", {})
+    for name, reason in barred(journal).items():
+        known.setdefault(name, {})["reason"] = reason
     for arm in arms:
         if arm.broken is not None:
             known[arm.name]["reason"] = arm.broken
@@ -36,14 +40,15 @@ async def starting(
     Raises `DrillStopped` where the incumbent, or every candidate, cannot be started.
     """
     known = journal.input("arms", {})
-    swaps = journal.input("swaps")
+    failed = barred(journal)
     arms = []
     async with AsyncExitStack() as stack:
         for name in names:
-            if "error" in swaps.get(name, {}):
-                known[name] = {"reason": f"the swap cannot be applied: {swaps[name]['error']}"}
+            if name in failed:
+                known[name] = {"reason": failed[name]}
                 continue
             watcher.note(f"starting {name} …")
+            began = time.monotonic()
             try:
                 backend, description = await _start(scenario, name, journal.path.parent, stack)
             except (BackendError, ServerFailed) as error:
@@ -51,7 +56,8 @@ async def starting(
                 watcher.note(f"{name} could not be started: {error}")
                 continue
             before = known.get(name, {}).get("description")
-            known[name] = {"description": _plain(description)}
+            seconds = known.get(name, {}).get("seconds", time.monotonic() - began)
+            known[name] = {"description": _plain(description), "seconds": seconds}
             if before is not None:
                 _check_unchanged(name, before, known[name]["description"])
             arms.append(Arm(name, backend, scenario.backends[name]))

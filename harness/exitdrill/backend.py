@@ -16,7 +16,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from exitdrill.errors import AdapterError
 
-Operation = Literal["chat", "completion", "embedding"]
+Operation = Literal["chat", "completion", "embedding", "app"]
+"""What can be asked. Of an app ("app") only its input; no adapter has that."""
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "error", "other"]
 EditAction = Literal["rename", "transform", "drop", "reject"]
 UsageSource = Literal["reported", "recounted"]

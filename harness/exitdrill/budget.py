@@ -23,6 +23,7 @@ FREE: frozenset[ErrorKind] = frozenset(
         "overloaded",
         "unreachable",
         "rejected",
+        "left_behind",
     }
 )
 """Errors that come instead of an answer: nothing was computed, so nothing is charged."""

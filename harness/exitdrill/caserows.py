@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from exitdrill.measures.base import finite
+from exitdrill.measures.base import TrialView, finite
 from exitdrill.measures.changes import Change
 from exitdrill.measures.facts import Measured
 from exitdrill.measures.groups import TrialChanges
 from exitdrill.workload import Case
 
 LONGEST_PROMPT = 2_000
+MOST_CALLS = 20
 
 Json = dict[str, Any]
 
@@ -58,7 +59,8 @@ def _outcome(measured: Measured | None, changes: Sequence[Change]) -> Json:
         }
     exchange, reply = measured.view.trial.exchange, measured.view.reply
     failure = exchange.failure
-    return {
+    calls = {"calls": _calls(measured.view)} if measured.view.app else {}
+    return calls | {
         "status": "failed" if failure else "answered",
         "answer": reply.text if reply.text or not failure else None,
         "reasoning": reply.reasoning or None,
@@ -74,6 +76,19 @@ def _outcome(measured: Measured | None, changes: Sequence[Change]) -> Json:
             for each in changes
         ],
     }
+
+
+def _calls(view: TrialView) -> list[Json]:
+    """The first model calls of an app; a measure says how many there were."""
+    return [
+        {
+            "to": call.to,
+            "path": call.path,
+            "status": call.status,
+            "error": call.exchange.failure.kind if call.exchange.failure else None,
+        }
+        for call in view.calls[:MOST_CALLS]
+    ]
 
 
 def prompt_of(case: Case) -> str:

@@ -118,7 +118,8 @@ class _Count:
     def see(self, number: int, case: Case) -> None:
         """Count a case."""
         self._unjudged += case.checker is None
-        self._settings[_setting(case)] += 1
+        asked = case.run if self._drillable.scenario.app_run else case.request
+        self._settings[_setting(asked)] += 1
         body, meta = dump(case.request.body), dump(case.meta())
         self._hash.add(case.id, case.request.operation, body, meta)
         names = clusters_of(case, self._by)
@@ -128,8 +129,10 @@ class _Count:
         scenario = self._drillable.scenario
         for arm in scenario.arms:
             if not self._samples[arm]:
-                self._samples[arm] = samples(self._drillable.backends[arm], case.request)
-            most = worst_case(case.request, scenario.backends[arm].price)
+                self._samples[arm] = samples(self._drillable.backends[arm], asked)
+            most = worst_case(asked, scenario.backends[arm].price)
+            if asked.operation == "app":  # what it will ask in its turn nobody knows
+                most = Spend(1)
             self._once[arm] = _sum(self._once[arm], most)
             if number < scenario.replay.warmup:
                 self._warm[arm] = _sum(self._warm[arm], most)
@@ -179,8 +182,8 @@ def _usual_clusters(drillable: Drillable, asked: int) -> str:
     return "session" if any(case.session is not None for case in cases) else "request"
 
 
-def _setting(case: Case) -> str:
-    body = case.request.body
+def _setting(request: Request) -> str:
+    body = request.body
     said = {key: body[key] for key in SAMPLING if key in body}
     text = json.dumps(said, sort_keys=True)
     return text if len(text) <= LONGEST_SETTING else json.dumps(dict.fromkeys(said, "…"))

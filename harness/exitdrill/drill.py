@@ -11,14 +11,16 @@ import os
 import signal
 import tempfile
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from exitdrill import progress
+from exitdrill.app.copies import environment_of, swap_of
+from exitdrill.app.log import Log, barred
 from exitdrill.arms import record_broken, starting
 from exitdrill.budget import Budget
 from exitdrill.drillable import Drillable, check, inside
@@ -48,7 +50,7 @@ from exitdrill.report import REPORT, render
 from exitdrill.results import write_results
 from exitdrill.scenario import Scenario
 from exitdrill.sentences import count_of
-from exitdrill.swap import Swap, SwapFailed, apply
+from exitdrill.swap import SwapFailed, apply
 
 EXIT_CODES = {"ready": 0, "not_ready": 1, "inconclusive": 3}
 NOT_COMPLETED = 4
@@ -281,14 +283,10 @@ def chosen(scenario: Scenario, candidates: Sequence[str]) -> Scenario:
 
 def announce(drillable: Drillable, plan: Plan, watcher: progress.Watcher) -> None:
     """Say what is about to be asked, and what it can cost, before the first call."""
-    spend = most(plan)
     budget = drillable.scenario.budget
-    currency = _currency(drillable.scenario)
-    money = f", at most {spend.money:.4f} {currency} and" if currency else ","
     watcher.note(
         f"{plan.document['scenario']}: {count_of(plan.document['workload']['asked'], 'case')}, "
-        f"{count_of(len(plan.arms), 'arm')}, {count_of(spend.calls, 'call')}{money} at most "
-        f"{count_of(spend.tokens, 'token')} (retries come on top)"
+        f"{count_of(len(plan.arms), 'arm')}, {_expected(drillable, plan)}"
     )
     if budget is not None:
         limits = budget.model_dump(exclude_none=True)
@@ -296,6 +294,18 @@ def announce(drillable: Drillable, plan: Plan, watcher: progress.Watcher) -> Non
     for warning in warnings(drillable, plan):
         watcher.note(f"note: {warning}")
     watcher.note(f"plan registered: sha256 {plan.sha256}")
+
+
+def _expected(drillable: Drillable, plan: Plan) -> str:
+    """What a drill will ask at most, as far as that is known."""
+    spend = most(plan)
+    if plan.document["app"] is not None:
+        runs = count_of(spend.calls, "run")
+        return f"{runs} of the app; how many calls it makes is not known beforehand"
+    currency = _currency(drillable.scenario)
+    money = f", at most {spend.money:.4f} {currency} and" if currency else ","
+    tokens = count_of(spend.tokens, "token")
+    return f"{count_of(spend.calls, 'call')}{money} at most {tokens} (retries come on top)"
 
 
 def _currency(scenario: Scenario) -> str | None:
@@ -361,16 +371,11 @@ def apply_swaps(scenario: Scenario) -> Swaps:
     if scenario.app is None:
         return swaps
     app = inside(scenario.root, scenario.app.path, "app.path")
-    for name, spec in scenario.swap.items():
-        swap = Swap(
-            patch=scenario.root / spec.patch if spec.patch else None,
-            overlay=scenario.root / spec.overlay if spec.overlay else None,
-            environment=spec.environment,
-            ref=spec.ref,
-        )
+    before = environment_of(scenario.app_run)
+    for name in scenario.candidates if scenario.app_run else scenario.swap:
         with tempfile.TemporaryDirectory(prefix="exitdrill-") as workdir:
             try:
-                done = apply(app, swap, Path(workdir))
+                done = apply(app, swap_of(scenario, name), Path(workdir), environment=before)
                 code = compare_apart(app, done.path).to_json()
                 swaps[name] = {"diff": done.diff, "code": code}
             except SwapFailed as error:
@@ -391,22 +396,42 @@ async def _ask(
 async def _replay(
     drillable: Drillable, plan: Plan, journal: Journal, watcher: progress.Watcher
 ) -> None:
+    from exitdrill.app.exiting import go_back, running
+
     scenario = drillable.scenario
     completed = {arm: count for arm, (count, _) in journal.progress().items()}
-    unfinished = [arm for arm in plan.arms if completed.get(arm, 0) < plan.trials_of(arm)]
-    swaps = journal.input("swaps")
-    over = {*journal.input("stops", {}), *(name for name in swaps if "error" in swaps[name])}
-    if not unfinished or over >= set(scenario.candidates):
+    wanted = _wanted(scenario, plan, journal, completed)
+    if not wanted:
         return
-    async with starting(scenario, unfinished, journal, watcher) as arms:
+    budget = Budget(scenario.budget, journal.spend())
+    looks = Monitor(journal, plan.document, drillable.checkers) if plan.sequential else None
+    async with AsyncExitStack() as stack:
+        arms = await stack.enter_async_context(starting(scenario, wanted, journal, watcher))
+        stack.callback(lambda: record_broken(journal, arms))
+        if scenario.app_run is not None:
+            ready = running(scenario, arms, journal, budget, watcher, drillable.checkers)
+            arms = await stack.enter_async_context(ready)
+            if barred(journal).keys() >= set(scenario.candidates):
+                return
         totals = {arm.name: plan.trials_of(arm.name) for arm in arms}
         watcher.begin(totals, completed, _currency(scenario))
-        budget = Budget(scenario.budget, journal.spend())
-        looks = Monitor(journal, plan.document, drillable.checkers) if plan.sequential else None
-        try:
-            await Replay(plan, journal, arms, budget, watcher, looks).run()
-        finally:
-            record_broken(journal, arms)
+        await Replay(plan, journal, arms, budget, watcher, looks).run()
+        if scenario.app_run is not None:
+            await go_back(scenario, arms[0], journal, budget, drillable.checkers)
+
+
+def _wanted(
+    scenario: Scenario, plan: Plan, journal: Journal, completed: Mapping[str, int]
+) -> list[str]:
+    """The arms that still have to be asked, and the incumbent that an app has to go back to."""
+    unfinished = [arm for arm in plan.arms if completed.get(arm, 0) < plan.trials_of(arm)]
+    failed = barred(journal).keys()
+    if {*journal.input("stops", {}), *failed} >= set(scenario.candidates):
+        unfinished = []
+    if scenario.app_run is None or failed >= set(scenario.candidates):
+        return unfinished
+    back = Log(journal).back is None
+    return list(dict.fromkeys([scenario.incumbent, *unfinished])) if back or unfinished else []
 
 
 # --- one drill at a time; time and signals ------------------------------------------------------

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from exitdrill import builtin, checkers, tomlfile
+from exitdrill.app.check import check_app_run
 from exitdrill.backend import Backend, BackendConfig, Timeouts, find_adapter
 from exitdrill.embedder import Embedder
 from exitdrill.environment import looks_secret
@@ -74,6 +75,7 @@ def _check(scenario: Scenario) -> Drillable:
         _check_server(scenario, name)
     _check_budget(scenario, backends, workload)
     _check_app(scenario)
+    check_app_run(scenario, workload)
     labels, embedder = _labels(scenario, backends), _embedder(scenario)
     return Drillable(scenario, workload, built, hashes, backends, labels, embedder)
 
@@ -148,6 +150,8 @@ def _check_gates(scenario: Scenario) -> None:
             problem = problem or f"{embedding.NO_MODEL}: give one as [embedding] model"
         if gate.measure == JUDGED and scenario.judge is None:
             problem = problem or "nobody judges: give a [judge] with a backend"
+        if gate.measure in BY_NAME and BY_NAME[gate.measure].of_app and not scenario.app_run:
+            problem = problem or "it is of an app that is run: give [app.run]"
         if problem:
             bound = "margin" if gate.limit is None else "limit"
             place = bound if problem.startswith(("is a share", "cannot fail")) else "measure"
@@ -300,7 +304,8 @@ def _check_budget(scenario: Scenario, backends: Mapping[str, Backend], workload:
         return
     if budget.money is not None:
         _check_money(scenario, remote, budget)
-    if budget.money is not None or budget.tokens is not None:
+    # What an app that is run asks for is looked at when it asks.
+    if scenario.app_run is None and (budget.money is not None or budget.tokens is not None):
         case = next(_unbounded(workload), None)
         if case is not None:
             raise ScenarioError(
@@ -341,8 +346,6 @@ def _check_app(scenario: Scenario) -> None:
             if value is not None:
                 inside(scenario.root, value, f"swap.{name}.{key}")
         commit_of(scenario, name)
-        for variable in swap.environment:
-            _refuse_secret(variable, f"swap.{name}.environment.{variable}")
 
 
 def commit_of(scenario: Scenario, name: str) -> str | None:

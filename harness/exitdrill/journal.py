@@ -28,11 +28,14 @@ from exitdrill.delay import Delays
 from exitdrill.errors import JournalError, StorageFailed
 from exitdrill.judge.question import PREFIX
 from exitdrill.records import (
+    AppCall,
     Exchange,
     Key,
     Spend,
     Trial,
     TrialState,
+    call_columns,
+    call_of,
     dump,
     exchange_columns,
     exchange_of,
@@ -42,7 +45,7 @@ from exitdrill.storage import Writer, connect
 from exitdrill.workload import Case, Workload, fingerprint
 
 APPLICATION_ID = 0x45584454  # "EXDT"
-VERSION = 2
+VERSION = 3
 DISK = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY}
 """What SQLite says where the disk fails and not what stands on it."""
 T = TypeVar("T")
@@ -52,6 +55,23 @@ TRIALS = (
 )
 JUDGE = f"{PREFIX}*"
 """What the arms are called under which a judge's trials stand."""
+APP_CALLS = (
+    "SELECT position, arm, repeat, number, sent_to, path, status, received_ns, choice, request,"
+    " edits, events, error, attempts, sent_ns, money FROM app_calls WHERE lost = 0"
+    " AND position >= ? AND position < ? ORDER BY position, arm, repeat, number"
+)
+"""The calls that an app made, without those of trials that were asked again."""
+LOSE_CALLS = (
+    "UPDATE app_calls SET lost = ? WHERE lost = 0 AND NOT EXISTS (SELECT 1 FROM trials t WHERE"
+    " (t.position, t.arm, t.repeat) = (app_calls.position, app_calls.arm, app_calls.repeat))"
+)
+IN_A_CRASH, TRIPPED = 1, 2
+"""Why the calls of an app are not those of its trial: it was asked again."""
+REPEATED = (
+    "SELECT position, arm, repeat FROM calls WHERE state = 'lost'"
+    " UNION SELECT position, arm, repeat FROM app_calls WHERE lost = ?"
+)
+SETTLE = "UPDATE calls SET state = 'done', tokens = ?, money = ? WHERE id = ?"
 CASES = "SELECT id, operation, body, meta FROM cases"
 MOST_NAMED = 3
 """Cases that an error names; the rest is counted."""
@@ -82,6 +102,14 @@ CREATE TABLE exchanges (
     sent_ns INTEGER, money REAL,
     PRIMARY KEY (position, arm, repeat, number)
 );
+CREATE TABLE app_calls (
+    id INTEGER PRIMARY KEY, position INTEGER NOT NULL, arm TEXT NOT NULL, repeat INTEGER NOT NULL,
+    number INTEGER NOT NULL, sent_to TEXT NOT NULL, path TEXT NOT NULL, status INTEGER NOT NULL,
+    received_ns INTEGER NOT NULL, choice INTEGER NOT NULL, request TEXT,
+    edits TEXT NOT NULL, events TEXT NOT NULL, error TEXT, attempts TEXT NOT NULL,
+    sent_ns INTEGER, money REAL, lost INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX app_calls_by_trial ON app_calls (lost, position, arm, repeat, number);
 CREATE TABLE passes (
     run INTEGER NOT NULL, block INTEGER NOT NULL, arm TEXT NOT NULL, repeat INTEGER NOT NULL,
     answers INTEGER NOT NULL, busy_ns INTEGER NOT NULL, delays TEXT NOT NULL,
@@ -126,6 +154,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._secrets: set[str] = set()
         self._redact = Redactor()
         self._writer = Writer(path)
         self._reader = connect(path)
@@ -167,8 +196,9 @@ class Journal:
         self._reader.close()
 
     def hide(self, secrets: Iterable[str]) -> None:
-        """Mask these values in whatever is recorded from now on."""
-        self._redact = Redactor.of(secrets)
+        """Mask these values too in whatever is recorded from now on."""
+        self._secrets.update(secrets)
+        self._redact = Redactor.of(self._secrets)
 
     # --- writing --------------------------------------------------------------------------------
 
@@ -216,8 +246,23 @@ class Journal:
     async def settle(self, call: int, spent: Spend) -> None:
         """Record what a call that came back really cost."""
         row = (spent.tokens, spent.money, call)
-        sql = "UPDATE calls SET state = 'done', tokens = ?, money = ? WHERE id = ?"
-        await self._writer.soon(lambda db: db.execute(sql, row))
+        await self._writer.soon(lambda db: db.execute(SETTLE, row))
+
+    def called(self, call: AppCall, settled: tuple[int, Spend] | None) -> asyncio.Future[None]:
+        """Record a call that an app made, and settle it, in one transaction.
+
+        Submitted at once, as by `complete`: no trial is there without its calls.
+        """
+        row = tuple(self._redact(c) if isinstance(c, str) else c for c in call_columns(call))
+
+        def write(db: sqlite3.Connection) -> None:
+            if settled:
+                number, spent = settled
+                db.execute(SETTLE, (spent.tokens, spent.money, number))
+            places = ", ".join("?" * len(row))
+            db.execute(f"INSERT INTO app_calls VALUES (NULL, {places}, 0)", row)  # noqa: S608
+
+        return self._writer.soon(write)
 
     def complete(
         self,
@@ -239,10 +284,7 @@ class Journal:
         def write(db: sqlite3.Connection) -> None:
             if settled:
                 call, spent = settled
-                db.execute(
-                    "UPDATE calls SET state = 'done', tokens = ?, money = ? WHERE id = ?",
-                    (spent.tokens, spent.money, call),
-                )
+                db.execute(SETTLE, (spent.tokens, spent.money, call))
             db.execute("INSERT OR REPLACE INTO trials VALUES (?, ?, ?, ?)", (*key, state))
             db.execute(
                 "INSERT OR REPLACE INTO exchanges VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row
@@ -259,14 +301,19 @@ class Journal:
         await self._writer.soon(lambda db: db.executemany(sql, rows))
 
     def lose_intents(self) -> int:
-        """After a crash: mark the calls that were under way as lost; they stay charged."""
+        """After a crash: mark the calls that were under way as lost; they stay charged.
+
+        So are those that an app made in a trial that was not completed: it is asked again.
+        """
         sql = "UPDATE calls SET state = 'lost' WHERE state = 'intent'"
         count: int = self._writer.now(lambda db: db.execute(sql).rowcount)
+        self._writer.now(lambda db: db.execute(LOSE_CALLS, (IN_A_CRASH,)))
         return count
 
     def forget_tripped(self) -> None:
         """Let the trials that ended an arm be asked again."""
         self._writer.now(lambda db: db.execute("DELETE FROM trials WHERE state = 'tripped'"))
+        self._writer.now(lambda db: db.execute(LOSE_CALLS, (TRIPPED,)))
 
     # --- reading --------------------------------------------------------------------------------
 
@@ -359,7 +406,7 @@ class Journal:
     def trials(self, first: int = 0, last: int | None = None) -> Iterator[Trial]:
         """Every completed trial of the cases from ``first`` up to but without ``last``, by case,
         then arm, then repeat."""
-        lost = set(self._rows("SELECT position, arm, repeat FROM calls WHERE state = 'lost'"))
+        lost = set(self._rows(REPEATED, (IN_A_CRASH,)))
         rows = self._rows(
             TRIALS + " WHERE t.position >= ? AND t.position < ? AND t.arm NOT GLOB ?"
             " ORDER BY t.position, t.arm, t.repeat",
@@ -369,6 +416,12 @@ class Journal:
             exchange = self._understood(exchange_of, columns)
             repeated = (position, arm, repeat) in lost
             yield Trial(arm, position, repeat, state, exchange, repeated)
+
+    def app_calls(self, first: int = 0, last: int | None = None) -> Iterator[AppCall]:
+        """Every call that an app made in the trials of the cases from ``first`` up to but without
+        ``last``, in the order of `trials`; those of a trial that was asked again are left out."""
+        for row in self._rows(APP_CALLS, (first, EVERY if last is None else last)):
+            yield self._understood(call_of, row)
 
     def judgements(self) -> Iterator[Trial]:
         """Every completed trial of a judge, by arm (``judge:…``), case or label, order."""

@@ -26,9 +26,10 @@ from exitdrill.redaction import Redactor
 from exitdrill.resolution import resolution_warnings
 from exitdrill.scenario import BackendSpec, Scenario
 from exitdrill.sentences import count_of
+from exitdrill.swap import files_of
 from exitdrill.workload import TAG
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SMALLEST_BLOCK = 32
 GREEDY_REPEATS = 2
 SAMPLED_REPEATS = 3
@@ -37,6 +38,8 @@ DECIDING = ("gates", "alpha", "alpha_per_candidate", "power", "discordance")
 UNDECIDING = ("budget", "title")
 VETOES = ["a feature that the workload uses is missing", "the swap cannot be applied"]
 """What makes a candidate not ready whatever its gates say."""
+APP_VETOES = ["the app's own tests fail after the swap", "a call still goes to the incumbent"]
+"""The same, where the app is run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,7 @@ def make_plan(drillable: Drillable, limit: int | None = None, *, sequential: boo
     judge = None
     if scenario.judge is not None:
         spec = scenario.backends[scenario.judge.backend]
-        judge = registered(drillable, census.asked, _backend(spec))
+        judge = registered(drillable, census.asked, _backend(spec, spec.concurrency))
     document = {
         "schema_version": SCHEMA_VERSION,
         "exitdrill_version": exitdrill.__version__,
@@ -140,13 +143,17 @@ def make_plan(drillable: Drillable, limit: int | None = None, *, sequential: boo
         },
         "clusters": asdict(census.clusters),
         "checkers": dict(drillable.checker_hashes),
-        "backends": {arm: _backend(scenario.backends[arm]) for arm in scenario.arms},
+        "backends": {
+            arm: _backend(scenario.backends[arm], scenario.concurrency(arm))
+            for arm in scenario.arms
+        },
+        "app": _app(scenario),
         "swap": {
             name: _swap(scenario, name) for name in scenario.candidates if name in scenario.swap
         },
         "mode": "sequential" if sequential else "fixed",
         "gates": [gate.model_dump(mode="json") | {"name": gate.title} for gate in scenario.gates],
-        "vetoes": VETOES,
+        "vetoes": VETOES + (APP_VETOES if scenario.app_run else []),
         "alpha": scenario.alpha,
         "alpha_per_candidate": scenario.alpha / len(scenario.candidates),
         "power": scenario.power,
@@ -262,7 +269,7 @@ def _never_passed(scenario: Scenario) -> Iterator[str]:
     for gate in scenario.gates:
         section = BY_NAME[gate.measure].section
         for name in scenario.candidates:
-            if section == "change" and name not in scenario.swap:
+            if section == "change" and name not in scenario.swap and not scenario.app_run:
                 yield f"the gate {gate.title!r} cannot pass: there is no [swap.{name}]"
             if gate.measure.startswith("cost_") and scenario.backends[name].price is None:
                 yield f"the gate {gate.title!r} cannot pass: backends.{name} has no price"
@@ -325,8 +332,17 @@ def _block(scenario: Scenario) -> int:
     return max(SMALLEST_BLOCK, 4 * max(scenario.backends[arm].concurrency for arm in scenario.arms))
 
 
-def _backend(spec: BackendSpec) -> dict[str, Any]:
-    return spec.model_dump(mode="json", exclude={"adapter"}) | {"adapter": spec.adapter_name}
+def _backend(spec: BackendSpec, concurrency: int) -> dict[str, Any]:
+    own = {"adapter": spec.adapter_name, "concurrency": concurrency}
+    return spec.model_dump(mode="json", exclude={"adapter"}) | own
+
+
+def _app(scenario: Scenario) -> dict[str, Any] | None:
+    """How the app is run, with the hash of its files; None where it is not run."""
+    app, run = scenario.app, scenario.app_run
+    if app is None or run is None:
+        return None
+    return run.model_dump(mode="json") | {"sha256": _hash(scenario.root, scenario.root / app.path)}
 
 
 def _embedding(drillable: Drillable) -> dict[str, Any] | None:
@@ -339,22 +355,17 @@ def _swap(scenario: Scenario, name: str) -> dict[str, Any]:
     """The swap with the hashes of its files, and the commit of its ref: with an edited patch, or a
     branch that has moved, it is another plan."""
     spec = scenario.swap[name]
-    digest = hashlib.sha256()
-    for value in (spec.patch, spec.overlay):
-        path = None if value is None else scenario.root / value
-        for file in _files(path):
-            digest.update(file.relative_to(scenario.root).as_posix().encode() + b"\0")
-            digest.update(hashlib.sha256(file.read_bytes()).digest())
+    paths = [scenario.root / value for value in (spec.patch, spec.overlay) if value is not None]
     shown = spec.model_dump(mode="json", exclude=None if spec.ref else {"ref"})
     commit = commit_of(scenario, name)
-    return shown | {"sha256": digest.hexdigest()} | ({"commit": commit} if commit else {})
+    found = {"commit": commit} if commit else {}
+    return shown | {"sha256": _hash(scenario.root, *paths)} | found
 
 
-def _files(path: Path | None) -> list[Path]:
-    if path is None:
-        return []
-    if path.is_file():
-        return [path]
-    return sorted(
-        each for each in path.rglob("*") if each.is_file() and "__pycache__" not in each.parts
-    )
+def _hash(root: Path, *paths: Path) -> str:
+    """The hash of all files in some places, as far as a copy of the app would have them."""
+    digest = hashlib.sha256()
+    for file in (file for path in paths for file in files_of(path)):
+        digest.update(file.relative_to(root).as_posix().encode() + b"\0")
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()

@@ -87,6 +87,10 @@ def lines(drillable: Drillable, plan: Plan) -> Iterator[str]:
 
 def _spend(drillable: Drillable, plan: Plan) -> Iterator[str]:
     scenario = drillable.scenario
+    if plan.document["app"] is not None:
+        yield from _runs(plan)
+        yield from _bounds(scenario)
+        return
     rows = [("arm", "repeats", "calls", "most tokens", "most money")]
     costs = []
     for arm in plan.arms:
@@ -106,6 +110,21 @@ def _spend(drillable: Drillable, plan: Plan) -> Iterator[str]:
             f"The case {endless.id!r} sets no max_tokens: of such cases only the request is "
             "counted here, so that it may be more."
         )
+    yield from _bounds(scenario)
+
+
+def _runs(plan: Plan) -> Iterator[str]:
+    """How often an app is run; what it asks for in its turn nobody knows."""
+    rows = [("arm", "repeats", "runs of the app")]
+    rows += [(arm, f"{_repeats(plan, arm)}", f"{most_of(plan, arm).calls:,}") for arm in plan.arms]
+    yield from _table(rows)
+    yield (
+        "How many calls the app makes in a run, and what they cost, is not known beforehand. The "
+        "first right answer of each candidate, and the way back, take a few runs more."
+    )
+
+
+def _bounds(scenario: Scenario) -> Iterator[str]:
     if scenario.budget is not None:
         limits = scenario.budget.model_dump(exclude_none=True)
         said = ", ".join(f"{key} {value}" for key, value in limits.items())

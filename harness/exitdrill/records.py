@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import Any, Literal
 
 from exitdrill import backend
-from exitdrill.backend import Edit, Event, Reply, fold
+from exitdrill.backend import Edit, Event, Reply, Request, fold
 from exitdrill.errors import BackendError, ErrorKind
 
 TrialState = Literal["answered", "failed", "tripped"]
@@ -79,6 +79,27 @@ class Trial:
     state: TrialState
     exchange: Exchange
     repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AppCall:
+    """One model call that an app made in the course of a trial.
+
+    ``to`` is the backend that it went to: of a candidate's trial it may be the incumbent, who did
+    not answer. ``received_ns`` is in nanoseconds after the trial began, ``status`` the HTTP status
+    that the app saw. ``request`` is None where the call was refused before it was one. A call for
+    several answers is several, told apart by ``choice``.
+    """
+
+    key: Key
+    number: int
+    to: str
+    path: str
+    status: int
+    received_ns: int
+    choice: int
+    request: Request | None
+    exchange: Exchange
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +174,23 @@ def exchange_columns(exchange: Exchange) -> tuple[Any, ...]:
         exchange.sent_ns,
         exchange.money,
     )
+
+
+def call_columns(call: AppCall) -> tuple[Any, ...]:
+    """An app's call as the columns of its row, in the order of its fields."""
+    request = call.request
+    asked = None if request is None else dump([request.operation, dict(request.body)])
+    head = (*call.key, call.number, call.to, call.path, call.status, call.received_ns, call.choice)
+    return (*head, asked, *exchange_columns(call.exchange))
+
+
+def call_of(columns: Iterable[Any]) -> AppCall:
+    """The call that `call_columns` wrote."""
+    position, arm, repeat, number, to, path, status, received, choice, asked, *rest = columns
+    request = Request(*json.loads(asked)) if asked else None
+    key = (position, arm, repeat)
+    exchange = exchange_of(rest)
+    return AppCall(key, number, to, path, status, received, choice, request, exchange)
 
 
 def exchange_of(columns: Iterable[Any]) -> Exchange:

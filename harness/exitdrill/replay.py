@@ -9,8 +9,9 @@ import re
 import time
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
-from exitdrill.backend import Backend
+from exitdrill.backend import Backend, Request
 from exitdrill.budget import Budget
 from exitdrill.delay import watching
 from exitdrill.errors import BudgetSpent, DrillStopped, ErrorKind
@@ -32,14 +33,36 @@ OF_THE_CASE: frozenset[ErrorKind] = frozenset(
 """Errors that say something of the case and not of the arm: they never break it off."""
 
 
+class Asks(Protocol):
+    """Who asks one arm: its backend (`exitdrill.exchange.Asker`), or its app."""
+
+    async def ask(self, key: Key, request: Request, scheduled_ns: int | None = None) -> Any:
+        """One exchange, counted from ``scheduled_ns``; by default from now.
+
+        Raises `DrillStopped`.
+        """
+
+    async def dismiss(self, asked: Any) -> None:
+        """Charge an exchange that is not measured."""
+
+    def complete(
+        self, asked: Any, under_way: PassUnderWay | None = None
+    ) -> tuple[Exchange, asyncio.Future[None]]:
+        """Commit an exchange with its trial and its pass; the future is that of the commit."""
+
+
 @dataclass
 class Arm:
-    """One backend in a drill, ready to be asked. ``broken`` says why it was broken off."""
+    """One backend in a drill, ready to be asked. ``broken`` says why it was broken off.
+
+    ``asks`` is who asks it, where that is not a plain `Asker`.
+    """
 
     name: str
     backend: Backend
     spec: BackendSpec
     broken: str | None = None
+    asks: Asks | None = None
 
 
 @dataclass
@@ -93,10 +116,14 @@ class Replay:
         self._under_way: PassUnderWay | None = None
         self._commits: list[asyncio.Future[None]] = []
         """What the pass under way has completed, as far as it may not be written yet."""
-        self._askers = {
-            arm.name: Asker(arm.backend, arm.spec, journal, budget, replay["attempts"])
+        self._askers: Mapping[str, Asks] = {
+            arm.name: arm.asks or Asker(arm.backend, arm.spec, journal, budget, replay["attempts"])
             for arm in arms
         }
+        self._at_once: Mapping[str, int] = {
+            arm.name: plan.document["backends"][arm.name]["concurrency"] for arm in arms
+        }
+        self._runs_app = plan.document["app"] is not None
         self._breakers = {arm.name: Breaker(replay["breaker"]) for arm in arms}
 
     async def run(self) -> None:
@@ -170,7 +197,7 @@ class Replay:
         self._warm.add(arm.name)
         for number, (_, case) in enumerate(self._journal.cases(0, self._warmup)):
             key = (WARMUP, arm.name, number)
-            asked = await self._askers[arm.name].ask(key, case.request)
+            asked = await self._askers[arm.name].ask(key, self._request(case))
             await self._askers[arm.name].dismiss(asked)
 
     async def _closed(self, arm: Arm, turn: Pass, cases: Sequence[tuple[int, Case]]) -> None:
@@ -183,7 +210,7 @@ class Replay:
                     return
                 await self._trial(arm, turn, position, case, None)
 
-        await gather([work() for _ in range(min(arm.spec.concurrency, len(cases)))])
+        await gather([work() for _ in range(min(self._at_once[arm.name], len(cases)))])
 
     async def _open(self, arm: Arm, turn: Pass, cases: Sequence[tuple[int, Case]]) -> None:
         """Each request at its recorded time, however many are under way."""
@@ -209,7 +236,7 @@ class Replay:
         key = (position, arm.name, turn.repeat)
         asker = self._askers[arm.name]
         try:
-            asked = await asker.ask(key, case.request, scheduled_ns)
+            asked = await asker.ask(key, self._request(case), scheduled_ns)
         except BudgetSpent:
             self._over.set()
             raise
@@ -220,6 +247,9 @@ class Replay:
         self._commits.append(committed)
         await self._judge(arm, key, exchange)
         self._watcher.done(arm.name, exchange.failure is not None, self._budget.spent)
+
+    def _request(self, case: Case) -> Request:
+        return case.run if self._runs_app else case.request
 
     async def _judge(self, arm: Arm, key: Key, exchange: Exchange) -> None:
         breaker = self._breakers[arm.name]

@@ -33,7 +33,7 @@ from exitdrill.stats.power import Betting, fewest_of, paired_settles, smallest_o
 NEVER = sys.maxsize
 """The fewest cases of a gate that no number of them lets pass."""
 POOLED = "field_agreement"
-MEANS = frozenset({"chrf", "edit_similarity", "embedding_similarity", POOLED})
+MEANS = frozenset({"chrf", "edit_similarity", "embedding_similarity", "failed_calls", POOLED})
 """Shares that are judged as means: any value between 0 and 1 per case."""
 MOST_EXACT = 5_000
 """Cases beyond which the formula says the same as the exact test."""

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from exitdrill.app import summary
 from exitdrill.backend import Edit
 from exitdrill.caserows import case_rows
 from exitdrill.checkers import Checker
@@ -26,13 +27,12 @@ from exitdrill.files import replacing
 from exitdrill.journal import Journal
 from exitdrill.measures import BY_NAME
 from exitdrill.measures.balance import Balance
-from exitdrill.measures.base import ArmFacts, Array, Pair, Row, finite
+from exitdrill.measures.base import ArmFacts, Array, Pair, Row, TrialView, finite
 from exitdrill.measures.distributions import distributions
 from exitdrill.measures.equality import LABEL, NAME, Texts
 from exitdrill.measures.facts import Facts
 from exitdrill.measures.groups import Tally
 from exitdrill.measures.volume import volume
-from exitdrill.records import Exchange
 from exitdrill.selection import Selection
 from exitdrill.sentences import count_of, level
 from exitdrill.verdict import (
@@ -76,7 +76,7 @@ def write_results(
             for row in case_rows(plan, case, trials, changes):
                 file.write(_line(row))
             for each in trials:
-                edits[each.view.trial.arm].update(_edit_keys(each.view.trial.exchange))
+                edits[each.view.trial.arm].update(_edit_keys(each.view))
             selection.see(case, trials, changes)
             texts.see(trials)
             balance.see(trials)
@@ -154,6 +154,7 @@ def _report(
             "delay": _delay(facts.arm(incumbent)),
         },
         "candidates": candidates,
+        "app": summary.section(journal, plan),
         "judge": facts.judgements.report() if facts.judgements else None,
         "verdict": overall(verdicts, stopped is None, stopped),
         "not_tested": list(_not_tested(journal, plan)),
@@ -218,7 +219,8 @@ def _candidate(journal: Journal, plan: Json, facts: Facts, name: str) -> tuple[J
     gates = list(map(_plain, judge(plan["gates"], pair, alpha, plan["power"])))
     status = _status(plan, facts, arms, name, journal.input("stopped"))
     obstacles = list(_obstacles(status, arms.get(name, {}).get("reason")))
-    veto = _veto(journal, pair)
+    obstacles += summary.obstacles(journal, plan, name)
+    veto = _veto(journal, facts, pair)
     edited: list[str] = journal.input("edited", [])
     verdict = verdict_of(gates, [*obstacles, *unanswered(pair)], veto, rates(pair), edited)
     report: Json = {
@@ -235,6 +237,8 @@ def _candidate(journal: Journal, plan: Json, facts: Facts, name: str) -> tuple[J
     }
     judged = {gate["measure"]: gate for gate in plan["gates"]}
     for measure in BY_NAME.values():
+        if measure.of_app and plan["app"] is None:
+            continue
         at = pair.at(pair.confidence, bound_of(measure, judged.get(measure.name)))
         row = _noted(measure.row(at), [*measure.columns], facts.problems[name])
         head = {"name": measure.name, "label": measure.label, "unit": row.unit or measure.unit}
@@ -260,12 +264,19 @@ def _obstacles(status: Json, broken: str | None) -> Iterator[str]:
     yield f"broke off: {status['status_reason']}" if broke_off else status["status_reason"]
 
 
-def _veto(journal: Journal, pair: Pair) -> str | None:
+def _veto(journal: Journal, facts: Facts, pair: Pair) -> str | None:
     """What makes a candidate not ready whatever its gates say."""
     name = pair.candidate.name
+    columns = facts.columns[name]
     swap_error = journal.input("swaps", {}).get(name, {}).get("error")
     if swap_error is not None:
         return f"veto: the swap cannot be applied: {swap_error}"
+    failure = summary.failure(journal, name)
+    if failure is not None:
+        return f"veto: {failure}"
+    left = facts.left_behind[name].sentence(int((~np.isnan(columns["answered"])).sum()))
+    if left is not None:
+        return f"veto: {left}"
     ours, theirs = (
         np.nan_to_num(arm.columns["unsupported"]).any(axis=1)
         for arm in (pair.incumbent, pair.candidate)
@@ -389,7 +400,7 @@ def _not_tested(journal: Journal, plan: Json) -> Iterator[str]:
         yield "What the drill would have asked after it stopped."
     if workload["asked"] < workload["cases"]:
         yield f"Only the first {workload['asked']:,} of {workload['cases']:,} cases were asked."
-    yield "The app was not run: its recorded requests were replayed."
+    yield from summary.not_tested(journal, plan)
     swaps = journal.input("swaps", {})
     without = [name for name in plan["candidates"] if name not in swaps]
     if without:
@@ -397,7 +408,6 @@ def _not_tested(journal: Journal, plan: Json) -> Iterator[str]:
     if replay["arrivals"] == "closed":
         yield "Latency under the load of production: requests were sent in a closed loop."
     yield "State that a provider hosts (files, threads, vector stores, fine-tunes) is not replayed."
-    yield "The way back, the time that an exit takes, and the contract's terms."
 
 
 def _not_known(facts: Facts, clusters: Json, cases: int, distinct: int) -> Iterator[str]:
@@ -427,8 +437,10 @@ def _not_known(facts: Facts, clusters: Json, cases: int, distinct: int) -> Itera
 # --- edits --------------------------------------------------------------------------------------
 
 
-def _edit_keys(exchange: Exchange) -> Iterator[tuple[str, str, str]]:
-    for edit in exchange.edits:
+def _edit_keys(view: TrialView) -> Iterator[tuple[str, str, str]]:
+    """The edits of a request, or of those of an app."""
+    exchanges = [view.trial.exchange, *(call.exchange for call in view.calls)]
+    for edit in (edit for each in exchanges for edit in each.edits):
         yield edit.action, re.sub(r"/\d+(?=/|$)", "/*", edit.path), edit.detail
 
 

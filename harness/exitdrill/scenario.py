@@ -186,11 +186,67 @@ class CheckerSpec(Model):
     function: str | None = None
 
 
+class AppRunSpec(Model):
+    """How the app is run on a case: by exactly one of ``command``, ``function`` and ``serve``.
+
+    A ``command`` gets the case's input on its standard input, and its standard output is the
+    answer. A ``function`` (``module.py:name``) gets it as its argument, in a process of its own by
+    the app's own ``python``, and returns the answer. What ``serve`` starts gets it by POST to
+    ``path``: one case at a time, or ``concurrency`` of them where the app passes the header
+    ``X-Exitdrill-Trial`` on to its model calls (``header``).
+
+    ``{python}`` is filled into commands, ``{host}`` and ``{port}`` where something is served. The
+    values of the ``environment`` may hold ``{incumbent.url}``, ``{incumbent.key}`` and
+    ``{incumbent.model}``, and the same of ``{candidate.…}``; what names the candidate is not set as
+    long as there is none. ``test`` is the app's own test command.
+    """
+
+    command: list[str] | None = Field(default=None, min_length=1)
+    function: str | None = Field(
+        default=None,
+        pattern=r"^[^:]+\.py:[A-Za-z_][A-Za-z0-9_]*$",
+        description='a file of the app\'s and a function in it, as in "main.py:answer"',
+    )
+    python: str = "{python}"
+    serve: list[str] | None = Field(default=None, min_length=1)
+    path: str = Field(default="/", pattern="^/")
+    ready: str = Field(default="/health", pattern="^/")
+    startup_seconds: PositiveFloat = 60
+    header: bool = False
+    timeout_seconds: PositiveFloat = 120
+    concurrency: PositiveInt = 1
+    environment: dict[str, str] = {}
+    test: list[str] | None = Field(default=None, min_length=1)
+    test_seconds: PositiveFloat = 600
+
+    @model_validator(mode="after")
+    def _one_way(self) -> AppRunSpec:
+        if [self.command, self.function, self.serve].count(None) != 2:
+            raise ValueError("needs exactly one of command, function and serve")
+        if self.function is None and "python" in self.model_fields_set:
+            raise ValueError("python goes with function only")
+        served = {"path", "ready", "startup_seconds", "header"} & self.model_fields_set
+        if self.serve is None and served:
+            raise ValueError(f"{min(served)} goes with serve only")
+        if self.serve is not None and "path" not in self.model_fields_set:
+            raise ValueError("serve needs a path that the input is posted to")
+        if self.serve is not None and self.concurrency > 1 and not self.header:
+            raise ValueError(
+                "an app that is served takes one case at a time, unless it passes the header "
+                "X-Exitdrill-Trial on to its model calls (header = true)"
+            )
+        return self
+
+
 class AppSpec(Model):
-    """The app under drill; ``classes`` overrides how its files are classed for counting."""
+    """The app under drill; ``classes`` overrides how its files are classed for counting.
+
+    With ``run`` the app itself is run on each case, instead of its recorded requests.
+    """
 
     path: str = "app"
     classes: dict[str, list[str]] = {}
+    run: AppRunSpec | None = None
 
 
 class SwapSpec(Model):
@@ -340,6 +396,15 @@ class Scenario(Model):
     def arms(self) -> list[str]:
         """The names of the backends in the drill, the incumbent first."""
         return [self.incumbent, *self.candidates]
+
+    @property
+    def app_run(self) -> AppRunSpec | None:
+        """How the app is run; None where its recorded requests are replayed."""
+        return None if self.app is None else self.app.run
+
+    def concurrency(self, arm: str) -> int:
+        """How many cases an arm is asked at once."""
+        return self.app_run.concurrency if self.app_run else self.backends[arm].concurrency
 
     @property
     def called(self) -> list[str]:

@@ -32,6 +32,7 @@ POLL_SECONDS = 0.05
 TAIL_LINES = 20
 TAIL_BYTES = 32_768
 WARDEN = Path(__file__).with_name("warden.py").resolve()
+_WARDEN = (sys.executable, "-I", str(WARDEN))
 STOP_MARGIN = 12.0
 """What a warden may need beyond the grace period before it is killed itself."""
 
@@ -43,6 +44,8 @@ class ServerConfig:
     ``{host}``, ``{port}`` and ``{python}`` in the command and in the environment's values are
     filled in; other braces stay. ``ready`` is the path that answers 200 once the server is ready.
     ``attempts``: how many ports are tried, should another program take the one that was chosen.
+    ``inherited`` is what the environment's values are added to; None is the drill's own, as above.
+    ``prefix`` is a command that runs the command.
     """
 
     command: tuple[str, ...]
@@ -51,6 +54,8 @@ class ServerConfig:
     environment: Mapping[str, str] = field(default_factory=dict)
     grace_seconds: float = 5.0
     attempts: int = 3
+    inherited: Mapping[str, str] | None = None
+    prefix: tuple[str, ...] = ()
 
 
 class Server:
@@ -75,7 +80,7 @@ class Server:
     def end(self) -> str | None:
         """How it ended, in words; None while it runs or before it was started."""
         code = None if self._warden is None else self._warden.poll()
-        return None if code is None else _describe(code)
+        return None if code is None else describe_exit(code)
 
     async def start(self) -> str:
         """Start the command and wait until it is ready; returns ``http://127.0.0.1:PORT``.
@@ -138,16 +143,17 @@ class Server:
     def _launch(self, port: int) -> None:
         if not self.cwd.is_dir():
             raise ServerFailed(f"the server's folder does not exist: {self.cwd}")
-        environment = without_secrets(os.environ)
+        inherited = self.config.inherited
+        environment = without_secrets(os.environ) if inherited is None else dict(inherited)
         environment.update(
             {name: _fill(value, port) for name, value in self.config.environment.items()}
         )
         command = [_fill(word, port) for word in self.config.command]
-        command[0] = _find_program(command[0], environment)
+        command[0] = find_program(command[0], environment)
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("wb") as log:
             self._warden = subprocess.Popen(
-                [sys.executable, "-I", str(WARDEN), str(self.config.grace_seconds), *command],
+                [*_WARDEN, str(self.config.grace_seconds), *self.config.prefix, *command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -211,8 +217,11 @@ def _fill(text: str, port: int) -> str:
     return filled.replace("{python}", sys.executable)
 
 
-def _find_program(word: str, environment: Mapping[str, str]) -> str:
-    """The program, also one that is installed beside this Python without being on PATH."""
+def find_program(word: str, environment: Mapping[str, str]) -> str:
+    """The program, also one that is installed beside this Python without being on PATH.
+
+    Raises `ServerFailed` where there is none.
+    """
     if "/" in word:
         return word
     beside = str(Path(sys.executable).parent)
@@ -220,12 +229,13 @@ def _find_program(word: str, environment: Mapping[str, str]) -> str:
     if found is None:
         raise ServerFailed(
             f"there is no program {word!r} on PATH or beside {sys.executable}; install it, "
-            "or give its path in the server's command"
+            "or give its path in the command"
         )
     return found
 
 
-def _describe(code: int) -> str:
+def describe_exit(code: int) -> str:
+    """How a warden ended, in words."""
     if code < 0:
         return f"its warden was killed by {signal.Signals(-code).name}"
     names = {number.value: number.name for number in signal.Signals}

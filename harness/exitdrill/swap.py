@@ -146,22 +146,30 @@ def _copy(app: Path, copy: Path) -> None:
 
 
 def _left_out(folder: str, names: list[str]) -> set[str]:
-    return {name for name in names if _is_left_out(Path(folder, name))}
+    return {name for name in names if is_left_out(Path(folder, name))}
 
 
-def _is_left_out(path: Path) -> bool:
+def is_left_out(path: Path) -> bool:
+    """Whether a file or folder of an app is not copied."""
     return path.name.lower() in NOT_COPIED or (path / "pyvenv.cfg").exists()
 
 
 def walk(root: Path) -> Iterator[Path]:
     """All files and symbolic links of an app that are copied; links are not followed."""
     for path in sorted(root.iterdir()):
-        if _is_left_out(path):
+        if is_left_out(path):
             continue
         if path.is_dir() and not path.is_symlink():
             yield from walk(path)
         else:
             yield path
+
+
+def files_of(path: Path) -> list[Path]:
+    """A file, or all files of a folder that would be copied."""
+    if not path.is_dir():
+        return [path]
+    return [each for each in walk(path) if each.is_file()]
 
 
 def _refuse_links_out(root: Path, culprit: Path | None = None) -> None:
@@ -182,7 +190,7 @@ def _put_in_place(app: Path, ref: str, copy: Path) -> None:
     found = find_ref(app, ref)
     shutil.rmtree(copy)
     check_out(found, copy)
-    for path in [path for path in copy.rglob("*") if _is_left_out(path)]:
+    for path in [path for path in copy.rglob("*") if is_left_out(path)]:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
     _refuse_links_out(copy)

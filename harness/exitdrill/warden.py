@@ -13,8 +13,9 @@ the server are handed to the warden (PR_SET_CHILD_SUBREAPER), and the server die
 was itself killed (PR_SET_PDEATHSIG). A server that runs elsewhere, such as a container started
 through a daemon, is not a descendant: its command must stay in the foreground and end it.
 
-Run as ``python -I warden.py GRACE COMMAND…``; it imports nothing but the standard library, so that
-it starts in milliseconds.
+Run as ``python -I warden.py [--streams=IN,OUT,ERR] GRACE COMMAND…``; it imports nothing but the
+standard library, so that it starts in milliseconds. With the numbers of three open files, those are
+the standard streams of what it runs; else there is no input, and all output is its own errors.
 """
 
 from __future__ import annotations
@@ -41,19 +42,21 @@ KILL_SECONDS = 10.0
 
 def main(arguments: list[str]) -> int:
     """Run the command until it ends, or until the drill is gone or says so."""
+    streams = _streams(arguments)
     grace, command = float(arguments[0]), arguments[1:]
     drill = os.getppid()
     told = _listen_to_signals()
+    ended = _wake_when_a_child_ends()
     prctl = _load_prctl()
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     try:
-        server = _launch(command, prctl)
+        server = _launch(command, prctl, streams)
     except OSError as error:
         sys.stderr.write(f"cannot start {command[0]!r}: {error.strerror or error}\n")
         return 127
     sys.stdout.write(f"{server.pid}\n")  # for the drill, should the warden be killed
     sys.stdout.flush()
-    while server.returncode is None and not told and not _drill_is_gone(drill):
+    while server.returncode is None and not told and not _drill_is_gone(drill, ended):
         _reap(server)
     if server.returncode is None:
         _end(server, signal.SIGTERM, grace)
@@ -62,6 +65,23 @@ def main(arguments: list[str]) -> int:
     if code is None:
         return 1
     return code if code >= 0 else 128 - code
+
+
+def _streams(arguments: list[str]) -> list[int]:
+    """The files that the command gets as its standard streams; none by default."""
+    if not arguments[0].startswith("--streams="):
+        return []
+    return [int(number) for number in arguments.pop(0).partition("=")[2].split(",")]
+
+
+def _wake_when_a_child_ends() -> int:
+    """A pipe that can be read from when a child ended."""
+    readable, writable = os.pipe()
+    os.set_blocking(readable, False)
+    os.set_blocking(writable, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(writable, warn_on_full_buffer=False)
+    return readable
 
 
 def _listen_to_signals() -> list[int]:
@@ -85,32 +105,40 @@ def _load_prctl() -> Callable[[int, int], object]:
     return lambda option, value: function(option, ctypes.c_ulong(value), 0, 0, 0)
 
 
-def _launch(command: list[str], prctl: Callable[[int, int], object]) -> subprocess.Popen[bytes]:
+def _launch(
+    command: list[str], prctl: Callable[[int, int], object], streams: list[int]
+) -> subprocess.Popen[bytes]:
     warden = os.getpid()
+    given, out, errors = streams or (subprocess.DEVNULL, sys.stderr, sys.stderr)
 
     def die_with_the_warden() -> None:
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != warden:  # it died before it could be tied to us
             os._exit(1)
 
-    return subprocess.Popen(
+    started = subprocess.Popen(
         command,
-        stdin=subprocess.DEVNULL,
-        stdout=sys.stderr,
-        stderr=sys.stderr,
+        stdin=given,
+        stdout=out,
+        stderr=errors,
         start_new_session=True,
         preexec_fn=die_with_the_warden,  # noqa: PLW1509  (this process has no threads)
     )
+    for stream in streams:  # whoever reads the other end waits for the last one that has it open
+        os.close(stream)
+    return started
 
 
-def _drill_is_gone(drill: int) -> bool:
-    """Wait a moment; whether the drill ended, or wrote or closed the pipe.
+def _drill_is_gone(drill: int, ended: int) -> bool:
+    """Wait a moment, or until a child ended; whether the drill ended, or wrote or closed the pipe.
 
     Its process id is looked at as well, because a child that the drill forked may hold the pipe
     open for longer than the drill lives.
     """
-    readable, _, _ = select.select([0], [], [], LOOK_SECONDS)
-    return bool(readable) or os.getppid() != drill
+    readable, _, _ = select.select([0, ended], [], [], LOOK_SECONDS)
+    if ended in readable:
+        os.read(ended, 4096)
+    return 0 in readable or os.getppid() != drill
 
 
 def _reap(server: subprocess.Popen[bytes]) -> bool:

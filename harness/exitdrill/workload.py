@@ -26,9 +26,10 @@ OPERATIONS: Mapping[str, Operation] = {
     "/v1/chat/completions": "chat",
     "/v1/completions": "completion",
     "/v1/embeddings": "embedding",
+    "/app": "app",
 }
 REQUEST_KEYS = ("custom_id", "method", "url", "body")
-META_KEYS = ("custom_id", "checker", "expected", "session", "turn", "arrival", "tags")
+META_KEYS = ("custom_id", "checker", "expected", "session", "turn", "arrival", "tags", "input")
 OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens")
 MOST_TOKENS = 1_000_000_000
 TAG = "tag:"
@@ -40,7 +41,8 @@ class Case:
     """One recorded request, with what is expected of its answer.
 
     ``arrival`` is in seconds after the first case; ``checker`` names a checker that the scenario
-    declares. ``expected`` is None where nothing is expected.
+    declares. ``expected`` is None where nothing is expected. ``input`` is what the app gets, where
+    the app itself is run: any JSON but null; that of a request "app" by default.
     """
 
     id: str
@@ -51,6 +53,16 @@ class Case:
     turn: int | None = None
     arrival: float | None = None
     tags: tuple[str, ...] = ()
+    input: Any = None
+
+    def __post_init__(self) -> None:
+        if self.request.operation == "app" and isinstance(self.request.body, Mapping):
+            object.__setattr__(self, "input", self.request.body.get("input"))
+
+    @property
+    def run(self) -> Request:
+        """What is asked where the app is run, instead of the recorded request."""
+        return Request("app", {"input": self.input})
 
     def meta(self) -> dict[str, Any]:
         """What ``meta.jsonl`` says of the case, without what it leaves open."""
@@ -61,6 +73,7 @@ class Case:
             "turn": self.turn,
             "arrival": self.arrival,
             "tags": list(self.tags) or None,
+            "input": self.input if self.request.operation != "app" else None,
         }
         return {key: value for key, value in known.items() if value is not None}
 
@@ -78,6 +91,7 @@ class Case:
             turn=meta.get("turn"),
             arrival=meta.get("arrival"),
             tags=tuple(meta.get("tags") or ()),
+            input=meta.get("input"),
         )
 
 
@@ -233,10 +247,16 @@ def body_problem(operation: Operation, body: Any) -> str | None:
         return "body must be an object"
     if operation == "chat":
         return _chat_problem(body)
+    if operation == "app":
+        return None if _is_input(body) else 'body must be {"input": …}, and no input is null'
     key = "prompt" if operation == "completion" else "input"
     if not isinstance(body.get(key), str | list) or not body[key]:
         return f"body.{key} must be a text or a list"
     return _limit_problem(body)
+
+
+def _is_input(body: Mapping[str, Any]) -> bool:
+    return body.keys() == {"input"} and body["input"] is not None
 
 
 def _chat_problem(body: Mapping[str, Any]) -> str | None:
@@ -341,6 +361,8 @@ def _meta_problem(
     ):
         if row.get(key) is not None and not _is_a(kind, row[key]):
             return key, f"must be {what}"
+    if "input" in row and row["input"] is None:
+        return "input", "must not be null; leave it out where the app gets none"
     if not 0 <= (row.get("arrival") or 0) <= LATEST_ARRIVAL:
         return "arrival", "must be at least 0 seconds, and at most a year"
     if not all(isinstance(tag, str) for tag in row.get("tags") or ()):

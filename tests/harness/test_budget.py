@@ -278,6 +278,7 @@ REFUSED = {
     "overloaded",
     "unreachable",
     "rejected",
+    "left_behind",
 }
 
 

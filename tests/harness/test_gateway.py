@@ -40,7 +40,7 @@ from exitdrill.backend import (
     Usage,
 )
 from exitdrill.errors import BackendError, BudgetSpent
-from exitdrill.gateway import Manner
+from exitdrill.gateway import Call, Manner
 from exitdrill_adapters.openai import OpenAIBackend
 
 TOOL: Any = {"type": "function", "function": {"name": "find", "parameters": {"type": "object"}}}
@@ -582,8 +582,8 @@ async def test_edits_are_allowed_by_the_scenario_or_refused_by_name(
 
 
 async def test_a_spent_budget_is_said_and_not_retried() -> None:
-    async def admit(owner: str | None, request: Request) -> None:
-        raise BudgetSpent(f"no more for {owner}")
+    async def admit(call: Call) -> None:
+        raise BudgetSpent(f"no more for {call.owner}")
 
     player = says("x")
     async with gateway(player, admit=admit) as scene:
@@ -591,7 +591,8 @@ async def test_a_spent_budget_is_said_and_not_retried() -> None:
             with pytest.raises(openai.RateLimitError, match="no more for trial 1") as caught:
                 await ask(client)
         assert caught.value.code == "insufficient_quota"
-        assert (await scene.call()).status == 429
+        call = await scene.call()
+        assert (call.status, call.request is not None) == (429, True)
         assert player.asked == []
 
 

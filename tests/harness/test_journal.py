@@ -288,7 +288,7 @@ def zeroed(path: Path) -> None:
         (half_made, "the drill ended before its first call, so there is nothing to resume"),
         (text, "not a journal"),
         (foreign, "is not a journal of exitdrill"),
-        (other_version, "version 99; this exitdrill reads version 2"),
+        (other_version, "version 99; this exitdrill reads version 3"),
         (truncated, "is damaged"),
         (zeroed, "is damaged"),
         (tables_missing, "is damaged"),

@@ -11,6 +11,7 @@ import exitdrill
 
 NAMES = [
     "AdapterError",
+    "AppRunSpec",
     "AppSpec",
     "Backend",
     "BackendConfig",

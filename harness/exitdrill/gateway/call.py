@@ -14,9 +14,9 @@ class Call:
 
     ``owner`` is None where it came through nobody's door; ``id`` is what ``x-request-id`` said.
     ``received_ns``, on the monotonic clock, is when all of the request was there: the times of the
-    exchange count from it. ``status`` went out with the answer; 499 where nobody waited for it. A
-    call that was refused before it was a request has none, and its exchange is a failure without an
-    attempt. A call for several answers is several, told apart by ``choice``.
+    exchange count from it. ``status`` went out with the answer; 499 where nobody waited for it. The
+    exchange of a call that was refused is a failure without an attempt; it has no request where it
+    was none yet. A call for several answers is several, told apart by ``choice``.
     """
 
     owner: str | None

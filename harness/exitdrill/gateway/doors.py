@@ -39,9 +39,9 @@ class Doors:
         self.key = secrets.token_urlsafe(_TOKEN_BYTES)
         self._owners: dict[bytes, str] = {}
 
-    def open(self, owner: str, origin: str) -> Door:
+    def open(self, owner: str, origin: str, token: str | None = None) -> Door:
         """A door of somebody's, at a server's origin (``http://127.0.0.1:8000``)."""
-        token = secrets.token_urlsafe(_TOKEN_BYTES)
+        token = token or secrets.token_urlsafe(_TOKEN_BYTES)
         self._owners[_digest(token)] = owner
         return Door(owner, f"{origin}/t/{token}/v1", self.key, token)
 

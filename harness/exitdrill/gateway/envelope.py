@@ -34,6 +34,8 @@ _STATUS: Mapping[ErrorKind, tuple[int, str, str | None]] = {
     "rejected": (400, INVALID, "unsupported_parameter"),
     "crashed": (500, "server_error", "crashed"),
     "cancelled": (499, "server_error", "cancelled"),
+    "flood": (502, "server_error", "flood"),
+    "left_behind": (410, INVALID, "left_behind"),
 }
 _OWN_STATUS: Mapping[int, tuple[str, str | None]] = {
     402: ("insufficient_quota", "insufficient_quota"),

@@ -12,10 +12,14 @@ PATH = "/v1/models"
 
 
 class Models:
-    """The models of one gateway: an app that asks for another has not been told of the swap."""
+    """The models of one gateway: an app that asks for another has not been told of the swap.
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self._names = tuple(names)
+    With None, whatever is asked for is there.
+    """
+
+    def __init__(self, names: Sequence[str] | None) -> None:
+        self._any = names is None
+        self._names = tuple(names or ())
         self._since = int(time.time())
 
     def at(self, method: str, path: str) -> dict[str, Any] | None:
@@ -36,7 +40,7 @@ class Models:
         name = body.get("model")
         if not isinstance(name, str) or not name:
             raise Refused(400, "you must provide a model", param="model")
-        if name not in self._names:
+        if name not in self._names and not self._any:
             known = ", ".join(map(repr, self._names))
             message = f"the model {name[:100]!r} is not served here, but {known}"
             raise Refused(404, message, code="model_not_found", param="model")

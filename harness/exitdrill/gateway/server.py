@@ -13,7 +13,7 @@ from typing import Self
 
 from aiohttp import HttpVersion11, web
 
-from exitdrill.backend import Backend, Request, Timeouts
+from exitdrill.backend import Backend, Timeouts
 from exitdrill.errors import DrillStopped
 from exitdrill.gateway.answer import About, Manner
 from exitdrill.gateway.call import Call
@@ -50,7 +50,7 @@ _LINGER = 2.0
 _SILENT = logging.Logger("exitdrill.gateway", logging.CRITICAL + 1)
 
 Record = Callable[[Call], None]
-Admit = Callable[[str | None, Request], Awaitable[None]]
+Admit = Callable[[Call], Awaitable[None]]
 
 
 class Gateway:
@@ -61,10 +61,10 @@ class Gateway:
             …  # an app with OPENAI_BASE_URL=door.url and OPENAI_API_KEY=door.key
             await gateway.shut(door)
 
-    ``record`` gets every call that came, once it is over. ``admit`` is awaited before a call goes
-    to the backend; where it raises `DrillStopped` (a spent budget) that is the answer. Only the
-    ``models`` named are served: by default that of the ``spec``, whose timeouts, price and allowed
-    edits are in force. A call is one attempt: retries are the app's.
+    ``record`` gets every call that came, once it is over. ``admit`` is awaited with a call before
+    that goes to the backend; where it raises `DrillStopped` (a spent budget) that is the answer.
+    Only the ``models`` named are served: by default that of the ``spec``, whose timeouts, price and
+    allowed edits are in force; with None, any. A call is one attempt: retries are the app's.
 
     What goes wrong in a backend or in ``record`` by a defect is told to the app as an error, and
     raised when the gateway closes; `defect` has the first.
@@ -77,7 +77,7 @@ class Gateway:
         *,
         record: Record,
         admit: Admit | None = None,
-        models: Sequence[str] = (),
+        models: Sequence[str] | None = (),
         manner: Manner = Manner(),  # noqa: B008  frozen
         most_bytes: int = MOST_BYTES,
     ) -> None:
@@ -87,7 +87,7 @@ class Gateway:
         self._timeouts = Timeouts(**spec.timeouts.model_dump())
         self._give = record
         self._admit = admit
-        self._models = Models(models or (spec.model,))
+        self._models = Models((spec.model,) if models == () else models)
         self._manner = manner
         self._most_bytes = most_bytes
         self._doors = Doors()
@@ -147,11 +147,14 @@ class Gateway:
 
     # --- its doors
 
-    def open(self, owner: str) -> Door:
-        """A way in of somebody's own: a base URL with a token in its path."""
+    def open(self, owner: str, token: str | None = None) -> Door:
+        """A way in of somebody's own: a base URL with a token in its path.
+
+        With the ``token`` of another gateway's door, one header leads in at both.
+        """
         if self._runner is None:
             raise RuntimeError("open() before start()")
-        return self._doors.open(owner, self.origin)
+        return self._doors.open(owner, self.origin, token)
 
     def assign(self, door: Door, owner: str) -> None:
         """Make the calls that come through a door from now on somebody else's.
@@ -255,7 +258,12 @@ class Gateway:
             message = f"the backend has no {asked.operation}"
             raise Refused(404, message, code="unknown_url", kind="unsupported")
         prepared = prepare(self._backend, asked, edits)
-        await self._admitted(call.owner, asked)
+        call = replace(call, received_ns=received, request=asked)
+        try:
+            await self._admitted(call)
+            self._check_owner(request, call.owner)  # that may have taken a while
+        except Refused as refused:
+            return self._refuse(call, refused)
         about = About(
             id=f"{endpoint.prefix}{secrets.token_hex(12)}",
             created=int(time.time()),
@@ -273,7 +281,7 @@ class Gateway:
             answer=endpoint.answer(about),
             prepared=prepared,
             streamed=bool(body.get("stream")),
-            call=replace(call, received_ns=received, request=asked),
+            call=call,
         )
         return await self._answered(serving)
 
@@ -308,11 +316,11 @@ class Gateway:
     def _note(self, error: Exception) -> None:
         self.defect = self.defect or error
 
-    async def _admitted(self, owner: str | None, request: Request) -> None:
+    async def _admitted(self, call: Call) -> None:
         if self._admit is None:
             return
         try:
-            await self._admit(owner, request)
+            await self._admit(call)
         except DrillStopped as error:
             code = "insufficient_quota"
             raise Refused(429, str(error), code=code, kind="rejected") from None

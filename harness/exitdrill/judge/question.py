@@ -100,6 +100,9 @@ def question_of(case: Case) -> str:
     A long one keeps its end, where what is to be answered stands.
     """
     body = case.request.body
+    if case.request.operation == "app":
+        given = case.input
+        return _end(given if isinstance(given, str) else json.dumps(given, ensure_ascii=False))
     messages = body.get("messages")
     if not isinstance(messages, list):
         return _end(_said(body.get("prompt", "")))

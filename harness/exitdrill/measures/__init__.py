@@ -6,6 +6,7 @@ from difflib import get_close_matches
 
 from exitdrill.measures import (
     agreement,
+    calls,
     change,
     code_change,
     cost,
@@ -13,6 +14,7 @@ from exitdrill.measures import (
     embedding,
     equality,
     excess,
+    exit_time,
     fields,
     judged,
     language,
@@ -32,6 +34,7 @@ from exitdrill.scenario import GateSpec
 
 MEASURES: tuple[Measure, ...] = (
     *success.MEASURES,
+    *calls.MEASURES,
     *agreement.MEASURES,
     *excess.MEASURES,
     *fields.MEASURES,
@@ -50,6 +53,7 @@ MEASURES: tuple[Measure, ...] = (
     *change.MEASURES,
     *code_change.MEASURES,
     *edits.MEASURES,
+    *exit_time.MEASURES,
 )
 BY_NAME = Registry(MEASURES)
 """All measures, those of installed packages among them."""
@@ -106,12 +110,15 @@ def sequential_problem(gate: GateSpec) -> str | None:
 
 NOT_SEQUENTIAL = frozenset(
     {
+        "call_seconds",
         "edits",
         "embedding_similarity",
         "excess_drift",
         "field_agreement",
         "judge_preference",
         "length",
+        "model_calls",
+        "time_to_exit",
     }
 )
 """Own measures whose intervals are made of all cases at once, or not before the end."""

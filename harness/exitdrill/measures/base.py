@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,7 +22,7 @@ from exitdrill.checkers import Checker
 from exitdrill.delay import Delays
 from exitdrill.judge.question import Outcome
 from exitdrill.measures.answers import Answer, answer_of
-from exitdrill.records import Trial
+from exitdrill.records import AppCall, Trial
 from exitdrill.stats import Interval, effective_size
 from exitdrill.workload import Case
 
@@ -44,7 +44,8 @@ class TrialView:
     for a trial of the incumbent itself, that is its answer in another repeat. ``sibling`` is the
     arm's own answer in its next repeat, ``judgement`` what a judge said of it beside the
     incumbent's, where one was to be asked. ``embed`` says how alike two texts are to an embedding
-    model, None where the scenario names none.
+    model, None where the scenario names none. ``app`` says that the answer is that of an app that
+    was run; ``calls`` are those that it made.
     """
 
     trial: Trial
@@ -55,6 +56,8 @@ class TrialView:
     sibling: Reply | None = None
     judgement: Outcome | None = None
     embed: Callable[[str, str], float] | None = None
+    app: bool = False
+    calls: Sequence[AppCall] = ()
 
     @property
     def failed(self) -> bool:
@@ -85,7 +88,8 @@ class ArmFacts:
     attempts whose cost is not known; ``problems`` are the columns that raised, with their first
     error; ``caveats`` are what has to be said beside a gate, by the name of its column; ``broken``
     says whether it broke off, or could not be started; ``diff`` and ``code`` are what its swap
-    changes in the app.
+    changes in the app, ``runs_app`` says whether that was run, and ``exit_seconds`` how long its
+    exit took.
     """
 
     name: str
@@ -102,6 +106,8 @@ class ArmFacts:
     code: CodeChange | None = None
     classes: Mapping[str, list[str]] = field(default_factory=dict)
     broken: bool = False
+    runs_app: bool = False
+    exit_seconds: float | None = None
     caveats: Mapping[str, str] = field(default_factory=dict)
 
     def take(self, cases: slice = ALL, repeats: slice = ALL) -> ArmFacts:
@@ -216,7 +222,7 @@ class Measure:
     further columns that the row reads. A ``rival`` measure is a preference: each arm has one value
     per case, and what the incumbent lacks the candidate has. ``never`` says why no gate can be on
     it, where none can. One with ``content`` says whether the answers say what they should, and not
-    only what they look like.
+    only what they look like. One ``of_app`` is there only where the app is run.
     """
 
     name: str
@@ -233,6 +239,7 @@ class Measure:
     rival: bool = False
     never: str = ""
     content: bool = False
+    of_app: bool = False
 
     @property
     def columns(self) -> Mapping[str, Column]:

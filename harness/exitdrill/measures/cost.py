@@ -150,6 +150,7 @@ def _basis(arm: ArmFacts) -> str:
         poor, good = utilisation(arm)
         share = f"{(poor + good) / 2 * 100:.3g} % of the time at work"
         asked = f"{arm.concurrency:,} at once"
+        asked += ", the app's own time included: the server may do more" if arm.runs_app else ""
         said = f"{hour} at the measured {rate} ({asked}), {share} ({where})"
         return "; ".join([said, *throughput.empties(arm)])
     notes = [f"price per token ({where})"]

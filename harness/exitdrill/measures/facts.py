@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from exitdrill.app.summary import exit_seconds
+from exitdrill.backend import Reply
 from exitdrill.checkers import Checker, CheckerProblem
 from exitdrill.embedder import Embedder, EmbeddingProblem
 from exitdrill.journal import Busy, Journal
 from exitdrill.judge.record import Judgements
 from exitdrill.measures import BY_NAME, embedding
 from exitdrill.measures.base import NAN, ArmFacts, Array, Column, Looks, Mask, Pair, TrialView
+from exitdrill.measures.calls import LeftBehind
 from exitdrill.measures.judged import PREFERENCE, PROBLEM
-from exitdrill.records import Trial
+from exitdrill.records import AppCall, Trial
 from exitdrill.workload import Case, cluster_of
 
 if TYPE_CHECKING:
@@ -58,7 +61,12 @@ class Facts:
         self._repeats: Mapping[str, int] = plan["replay"]["repeats"]
         # Several measures may read one column (p50 and p95): it is computed once.
         columns = BY_NAME.columns
-        self._columns = {name: columns[name] for name in columns if only is None or name in only}
+        self._runs_app = plan.get("app") is not None
+        absent = (
+            set() if self._runs_app else {each.reads for each in BY_NAME.values() if each.of_app}
+        )
+        wanted = (set(columns) if only is None else set(only)) - absent
+        self._columns = {name: columns[name] for name in columns if name in wanted}
         known = {embedding.PROBLEM: embedding.NO_MODEL} if embedder is None else {}
         self.problems: dict[str, dict[str, str]] = {arm: {**known} for arm in self._repeats}
         """By arm: the columns that raised (a checker's, or an installed measure's), each with its
@@ -73,6 +81,8 @@ class Facts:
         self._names: dict[str, int] = {}
         self._caveats: dict[str, str] = {}
         self._unpriced: Counter[str] = Counter()
+        self.left_behind = {arm: LeftBehind() for arm in self.columns}
+        """By arm: the calls of its app that went to the incumbent instead."""
         self.makers: dict[str, Counter[str]] = {arm: Counter() for arm in self.columns}
         """By arm: who made its answers, as the server tells, and how many."""
 
@@ -86,6 +96,7 @@ class Facts:
         by_case = itertools.groupby(
             self._journal.trials(first, last), key=lambda trial: trial.position
         )
+        calls = _Calls(self._journal.app_calls(first, last) if self._runs_app else iter(()))
         waiting = next(by_case, None)
         for position, case in self._journal.cases(first, last):
             self._see_cluster(position, case)
@@ -93,7 +104,7 @@ class Facts:
             if waiting is not None and waiting[0] == position:
                 trials = list(waiting[1])
                 waiting = next(by_case, None)
-            views = self._views(case, trials)
+            views = self._views(case, trials, calls)
             if self._embedder is not None:
                 with suppress(EmbeddingProblem):  # the column says so, of each answer
                     self._embedder.prepare(embedding.texts_of(views))
@@ -175,11 +186,13 @@ class Facts:
             diff=swap.get("diff"),
             code=_code_of(swap),
             classes=self._journal.input("classes", {}),
+            runs_app=self._runs_app,
+            exit_seconds=exit_seconds(self._journal, self._plan, name),
             caveats=self._caveats,
             broken=bool(self._journal.input("arms", {}).get(name, {}).get("reason")),
         )
 
-    def _views(self, case: Case, trials: Sequence[Trial]) -> list[TrialView]:
+    def _views(self, case: Case, trials: Sequence[Trial], calls: _Calls) -> list[TrialView]:
         replies = [trial.exchange.reply for trial in trials]
         answers = {
             (trial.arm, trial.repeat): reply
@@ -198,6 +211,8 @@ class Facts:
                 answers.get((trial.arm, (trial.repeat + 1) % self._repeats[trial.arm])),
                 judged.get((trial.arm, trial.repeat)),
                 self._embedder.similarity if self._embedder else None,
+                self._runs_app,
+                calls.of(trial),
             )
             for trial, reply in zip(trials, replies, strict=True)
         ]
@@ -213,11 +228,13 @@ class Facts:
                 columns[name] = np.full(columns[name].shape, np.nan)
             columns[name][trial.position, trial.repeat] = value
         self._unpriced[trial.arm] += sum(each.unpriced for each in trial.exchange.attempts)
-        self._see_maker(view)
+        for reply in (view.reply, *(call.exchange.reply for call in view.calls)):
+            self._see_maker(trial.arm, reply)
+        self.left_behind[trial.arm].see(view)
         return Measured(view, values)
 
-    def _see_maker(self, view: TrialView) -> None:
-        makers, names = self.makers[view.trial.arm], view.reply.made_by or {}
+    def _see_maker(self, arm: str, reply: Reply) -> None:
+        makers, names = self.makers[arm], reply.made_by or {}
         said = ", ".join(f"{name} {value}" for name, value in sorted(names.items()))
         if said and (said in makers or len(makers) < MOST_MAKERS):
             makers[said] += 1
@@ -236,6 +253,23 @@ class Facts:
                 raise
             problems.setdefault(name, f"{name} raised {type(error).__name__}: {error}"[:300])
         return NAN
+
+
+class _Calls:
+    """The calls of an app beside its trials, both in the same order: read as they are needed."""
+
+    def __init__(self, calls: Iterator[AppCall]) -> None:
+        self._calls = calls
+        self._next = next(calls, None)
+
+    def of(self, trial: Trial) -> tuple[AppCall, ...]:
+        """The calls of a trial; trials are asked for in their order."""
+        key, found = (trial.position, trial.arm, trial.repeat), []
+        while self._next is not None and self._next.key <= key:
+            if self._next.key == key:
+                found.append(self._next)
+            self._next = next(self._calls, None)
+        return tuple(found)
 
 
 def reference_of(trial: Trial, incumbent: str, repeats: Mapping[str, int]) -> int:

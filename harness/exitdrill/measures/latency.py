@@ -48,8 +48,12 @@ PERCENTILES = (0.5, 0.95, 0.99)
 
 
 def ttft(view: TrialView) -> float:
-    """Seconds from the scheduled send to the first event with content."""
-    return _since_schedule(view, view.reply.first_at)
+    """Seconds from the scheduled send to the first event with content.
+
+    NaN for the answer of an app: it comes in one piece.
+    """
+    since = _since_schedule(view, view.reply.first_at)
+    return NAN if view.app and not math.isinf(since) else since
 
 
 def tpot(view: TrialView) -> float:

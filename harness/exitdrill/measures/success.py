@@ -25,8 +25,9 @@ def answered(view: TrialView) -> float:
 
 def unsupported(view: TrialView) -> float:
     """1 where the backend cannot take the request as it is, and nobody allowed to change it."""
-    failure = view.trial.exchange.failure
-    return float(failure is not None and failure.kind in ("rejected", "unsupported"))
+    exchanges = [view.trial.exchange, *(call.exchange for call in view.calls)]
+    failures = [each.failure for each in exchanges if each.failure is not None]
+    return float(any(each.kind in ("rejected", "unsupported") for each in failures))
 
 
 MEASURES = (

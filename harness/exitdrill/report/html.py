@@ -13,7 +13,18 @@ from typing import Any, TextIO
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from exitdrill.report import balance, changed, described, fixed, judge, plots, table, trials, view
+from exitdrill.report import (
+    app,
+    balance,
+    changed,
+    described,
+    fixed,
+    judge,
+    plots,
+    table,
+    trials,
+    view,
+)
 from exitdrill.report.document import Document
 from exitdrill.report.plots import changes, classes, latency, margins, noise, volume
 from exitdrill.report.units import NOT_MEASURED, quantity
@@ -69,6 +80,7 @@ def render(document: Document, file: TextIO) -> None:
         "cases_asked": fixed.asked(data),
         "stopped_early": fixed.stopped_early(data),
         "how_judged": view.HOW_JUDGED,
+        "app_said": app.sentences(data),
         "judge_said": judge.sentences(data),
         "tallies": document.tallies,
         "to_state": TO_STATE,

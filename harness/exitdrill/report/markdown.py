@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
-from exitdrill.report import balance, changed, fixed, judge, view
+from exitdrill.report import app, balance, changed, fixed, judge, view
 from exitdrill.report.document import Document
 from exitdrill.report.text import shorten
 from exitdrill.sentences import count_of, times
@@ -68,18 +68,19 @@ def _lines(data: Mapping[str, Any], warnings: Sequence[str]) -> Iterator[str]:
     yield from _fixed(data)
     for candidate in data["candidates"]:
         yield from _candidate(candidate, data)
-    yield from _judge(data)
+    yield from _of(app.sentences(data), "The app")
+    yield from _of(judge.sentences(data), "The judge")
     yield "## Not tested"
     yield ""
     yield from _sentences(data["not_tested"], "Nothing was named.")
     yield from _footer(data)
 
 
-def _judge(data: Mapping[str, Any]) -> Iterator[str]:
-    said = judge.sentences(data)
+def _of(said: Sequence[str] | None, title: str) -> Iterator[str]:
+    """A section of sentences, where there is something to be said."""
     if said is None:
         return
-    yield "## The judge"
+    yield f"## {title}"
     yield ""
     yield from _sentences(said, "")
 

@@ -1,0 +1,6 @@
+"""The app in the loop: run on the incumbent, swapped, run on the candidate, and back again.
+
+``copies`` apply the swap, ``process`` and ``running`` run the app, contained by ``confine``;
+``ways`` are its gateways, ``calls`` charges and records what comes through them; ``arm`` asks in
+place of a plain asker, and ``exiting`` takes the steps of the exit.
+"""

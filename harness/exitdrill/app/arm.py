@@ -1,0 +1,208 @@
+"""The app of one arm, ready to be run: its copy, its ways to the models, and who asks it.
+
+`AppAsker` stands in the place of `exitdrill.exchange.Asker`: a trial is a run of the app, and its
+exchange is the app's answer; the exchanges with the models are recorded beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from exitdrill.app.calls import Ledger, TrialCalls
+from exitdrill.app.copies import copy_of
+from exitdrill.app.running import CommandRunner, Home, Ran, Runner, ServedRunner
+from exitdrill.app.ways import Entrance, Ways
+from exitdrill.backend import Event, Finish, Request, Text
+from exitdrill.budget import Budget
+from exitdrill.journal import Journal, PassUnderWay
+from exitdrill.records import Attempt, Exchange, Failure, Key, TrialState
+from exitdrill.redaction import Redactor
+from exitdrill.replay import Arm
+from exitdrill.scenario import AppRunSpec, PriceSpec, Scenario
+
+TESTS = -2
+"""The position that the calls of the app's own tests have in the journal."""
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What came of the app's own tests: whether they passed, the seconds, what they said."""
+
+    passed: bool
+    seconds: float
+    said: str
+
+
+@dataclass(frozen=True)
+class AskedApp:
+    """A trial that was run."""
+
+    key: Key
+    exchange: Exchange
+
+
+@dataclass
+class AppAsker:
+    """Runs one arm's app: `ask`, then `complete`."""
+
+    name: str
+    spec: AppRunSpec
+    home: Home
+    ways: Ways
+    ledger: Ledger
+    journal: Journal
+    runner: Runner
+    entrance: Entrance | None = None
+    """That of an app that is served and names no trials."""
+
+    async def ask(self, key: Key, request: Request, scheduled_ns: int | None = None) -> AskedApp:
+        """One run, counted from ``scheduled_ns`` on the monotonic clock; by default from now.
+
+        Raises `BudgetSpent` where a call could have exceeded the budget, and other `DrillStopped`.
+        """
+        calls = self._calls(key)
+        now = time.monotonic_ns()
+        sent_ns = 0 if scheduled_ns is None else now - scheduled_ns
+        entrance = self._let_in(calls)
+        try:
+            ran = await self.runner.run(request.body["input"], entrance, calls.stop)
+        finally:
+            await self._let_out(entrance, calls)
+        self._check(calls)
+        hide = Redactor.of(entrance.secrets)
+        return AskedApp(key, _exchange(ran, calls, sent_ns, hide, self.ledger.prices[self.name]))
+
+    async def dismiss(self, asked: AskedApp) -> None:
+        """A run that is not measured: its calls are charged already."""
+
+    def complete(
+        self, asked: AskedApp, under_way: PassUnderWay | None = None
+    ) -> tuple[Exchange, asyncio.Future[None]]:
+        """Commit a trial, after all its calls; the future is that of the commit."""
+        exchange = asked.exchange
+        state: TrialState = "failed" if exchange.failure else "answered"
+        if under_way is not None:
+            under_way.answers += exchange.failure is None and exchange.reply.first_at is not None
+        return exchange, self.journal.complete(asked.key, state, exchange, None, under_way)
+
+    async def test(self) -> Tested | None:
+        """Run the app's own tests; None where it has none."""
+        if self.spec.test is None:
+            return None
+        calls = self._calls((TESTS, self.name, 0))
+        entrance = self._let_in(calls, anew=True)
+        try:
+            ended = await self.home.run(
+                self.spec.test, b"", entrance, self.spec.test_seconds, calls.stop
+            )
+        finally:
+            await self._let_out(entrance, calls)
+        self._check(calls)
+        hidden = Redactor.of(entrance.secrets)
+        output = ended.output.decode("utf-8", "replace").strip()[-1000:]
+        how = f"took longer than {self.spec.test_seconds:g} s" if ended.why == "timeout" else ""
+        said = "\n".join(part for part in (how or ended.exit, output, ended.errors[-1000:]) if part)
+        passed = ended.why == "itself" and ended.code == 0
+        return Tested(passed, ended.seconds, hidden(said))
+
+    def hide(self, text: str) -> str:
+        """The text without what would let somebody in at the gateways."""
+        return Redactor.of(self.entrance.secrets if self.entrance else self.ways.keys)(text)
+
+    def _calls(self, key: Key) -> TrialCalls:
+        position, arm, repeat = key
+        return TrialCalls(key, f"{arm} {position} {repeat}", time.monotonic_ns())
+
+    def _let_in(self, calls: TrialCalls, *, anew: bool = False) -> Entrance:
+        self.ledger.open(calls)
+        if self.entrance is None or anew:
+            return self.ways.open(calls.owner)
+        self.ways.assign(self.entrance, calls.owner)
+        return self.entrance
+
+    def _check(self, calls: TrialCalls) -> None:
+        """Raise what ends the drill, where a call came upon it."""
+        self.ways.check()
+        if calls.stopped is not None:
+            raise calls.stopped
+
+    async def _let_out(self, entrance: Entrance, calls: TrialCalls) -> None:
+        await self.ways.shut(entrance, calls.owner)
+        await self.ledger.close(calls)
+
+
+def _exchange(
+    ran: Ran, calls: TrialCalls, sent_ns: int, hide: Redactor, price: PriceSpec | None
+) -> Exchange:
+    """A run as an exchange: its answer or its error, and what its calls used."""
+    at = int(ran.seconds * 1e9)
+    error = ran.error
+    failure = None if error is None else Failure(error.kind, hide(error.message), error.status)
+    attempt = Attempt(
+        sent_ns=sent_ns,
+        ended_ns=sent_ns + at,
+        error=failure.kind if failure else None,
+        status=failure.status if failure else None,
+        message=failure.message if failure else None,
+        unpriced=calls.sums.unpriced,
+    )
+    usage = calls.sums.usage(at)
+    events: list[Event] = [Text(at, hide(ran.text))] if ran.text else []
+    events += [usage] if usage else []
+    events += [] if failure else [Finish(at, "stop")]
+    return Exchange(
+        events=tuple(events),
+        failure=failure,
+        attempts=(attempt,),
+        sent_ns=sent_ns,
+        money=None if failure or not _by_token(price) else calls.sums.money,
+    )
+
+
+def _by_token(price: PriceSpec | None) -> bool:
+    """Whether the price is one per token: without any call an answer costs nothing then."""
+    return price is not None and price.per_hour is None
+
+
+@asynccontextmanager
+async def app_of(
+    scenario: Scenario, arm: Arm, journal: Journal, budget: Budget
+) -> AsyncIterator[AppAsker]:
+    """An arm's app, copied, with the swap applied and its gateways open; not yet started.
+
+    Raises `SwapFailed`.
+    """
+    spec = scenario.app_run
+    assert spec is not None
+    limits = scenario.budget
+    bounded = limits is not None and (limits.money is not None or limits.tokens is not None)
+    prices = {name: backend.price for name, backend in scenario.backends.items()}
+    ledger = Ledger(journal, budget, prices, bounded)
+    ways = Ways(arm.name, arm.backend, scenario.backends, scenario.incumbent, ledger)
+    async with AsyncExitStack() as stack:
+        folder = tempfile.TemporaryDirectory(prefix="exitdrill-app-", ignore_cleanup_errors=True)
+        work = Path(stack.enter_context(folder))
+        scratch = work / "scratch"
+        scratch.mkdir()
+        applied = copy_of(scenario, arm.name, work)
+        await stack.enter_async_context(ways)
+        journal.hide(ways.keys)
+        home = Home(applied.path, scratch, applied.environment)
+        entrance, runner = _runner(spec, home, ways, arm.name)
+        stack.push_async_callback(runner.stop)
+        yield AppAsker(arm.name, spec, home, ways, ledger, journal, runner, entrance)
+
+
+def _runner(spec: AppRunSpec, home: Home, ways: Ways, name: str) -> tuple[Entrance | None, Runner]:
+    if spec.serve is None:
+        return None, CommandRunner(spec, home)
+    if spec.header:
+        return None, ServedRunner(spec, home, ways.common)
+    entrance = ways.open(f"{name}, between two trials")
+    return entrance, ServedRunner(spec, home, entrance)

@@ -1,0 +1,101 @@
+"""What a report says of an app that was run: how, the steps of its exit, and the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from exitdrill.journal import Journal
+
+Json = dict[str, Any]
+NOTHING: Mapping[str, Any] = {}
+PROVISION, CHECKS = "provision the candidate", "all checks"
+
+
+def failure(journal: Journal, name: str) -> str | None:
+    """Why a candidate's exit failed before its first case; None where it did not."""
+    known: str | None = _known(journal).get("arms", {}).get(name, {}).get("failure")
+    return known
+
+
+def obstacles(journal: Journal, plan: Mapping[str, Any], name: str) -> list[str]:
+    """What keeps the app's own tests from saying anything."""
+    arms = _known(journal).get("arms", {})
+    before, after = (
+        arms.get(arm, {}).get("tests") or {"passed": True} for arm in (plan["incumbent"], name)
+    )
+    if before["passed"] or after["passed"]:
+        return []
+    return ["the app's own tests fail after the swap, and failed before it as well"]
+
+
+def exit_seconds(journal: Journal, plan: Mapping[str, Any], name: str) -> float | None:
+    """How long a candidate's exit took; None for the incumbent, and where it was not completed."""
+    if plan.get("app") is None or name == plan["incumbent"] or failure(journal, name):
+        return None
+    asked = plan["workload"]["asked"] * plan["replay"]["repeats"][name]
+    done, _ = journal.progress().get(name, (0, 0))
+    if done < asked and name not in journal.input("stops", {}):
+        return None
+    seconds: float | None = _arm(journal, _known(journal), name, False)["seconds"]
+    return seconds
+
+
+def section(journal: Journal, plan: Mapping[str, Any]) -> Json | None:
+    """The report's ``app``; None where the app was not run."""
+    run, known = plan["app"], _known(journal)
+    if run is None:
+        return None
+    how = next(way for way in ("command", "function", "serve") if run[way] is not None)
+    said = run[how] if isinstance(run[how], str) else " ".join(run[how])
+    names = [plan["incumbent"], *plan["candidates"]]
+    return {
+        "how": how,
+        "command": said,
+        "contained": known.get("contained"),
+        "test": None if run["test"] is None else " ".join(run["test"]),
+        "arms": [_arm(journal, known, name, name == plan["incumbent"]) for name in names],
+        "way_back": known.get("way_back"),
+    }
+
+
+def not_tested(journal: Journal, plan: Mapping[str, Any]) -> Iterator[str]:
+    """What the drill says nothing about, as far as the app is concerned."""
+    if plan["app"] is None:
+        yield "The app was not run: its recorded requests were replayed."
+        yield "The way back, the time that an exit takes, and the contract's terms."
+        return
+    known = _known(journal)
+    if known.get("contained") is False:
+        yield "Whether the app writes elsewhere: the app was not contained."
+    back = known.get("way_back")
+    if back is None or back["failure"] is not None:
+        yield "The way back."
+    if plan["app"]["test"] is None:
+        yield "The app's own tests: the scenario names none."
+    yield "How long people take for an exit, and the contract's terms."
+
+
+def _arm(journal: Journal, known: Mapping[str, Any], name: str, incumbent: bool) -> Json:
+    """One arm's steps. Those that all arms take are no part of an exit, but are shown."""
+    arm = known.get("arms", {}).get(name, NOTHING)
+    steps = list(arm.get("steps", ()))
+    started = journal.input("arms", {}).get(name, {}).get("seconds")
+    busy = journal.busy().get(name)
+    if not incumbent and started is not None:
+        steps.insert(0, {"step": PROVISION, "seconds": started})
+    if busy is not None:
+        steps.append({"step": CHECKS, "seconds": busy.seconds})
+    return {
+        "name": name,
+        "tests": arm.get("tests"),
+        "failure": arm.get("failure"),
+        "strays": arm.get("strays", 0),
+        "steps": steps,
+        "seconds": sum(step["seconds"] for step in steps) if steps else None,
+    }
+
+
+def _known(journal: Journal) -> Mapping[str, Any]:
+    known: Mapping[str, Any] = journal.input("app", NOTHING)
+    return known

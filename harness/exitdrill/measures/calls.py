@@ -1,0 +1,158 @@
+"""The model calls of an app that was run: how many it made, and how many of them failed.
+
+Beside what the app answered, this is what changed on the wire. Of a drill that replays recorded
+requests there is nothing of the kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from exitdrill.measures.base import NAN, Array, Measure, Pair, Row, TrialView, case_means
+from exitdrill.measures.intervals import Labels, mean_between
+from exitdrill.measures.shares import NOTHING, share_row
+from exitdrill.records import AppCall
+from exitdrill.stats import Interval, TooFewSamples
+
+LONGEST_QUOTE = 80
+"""Characters of what a call said that are quoted."""
+
+
+def model_calls(view: TrialView) -> float:
+    """How many calls the app made until it answered; NaN where it did not."""
+    return NAN if view.failed or not view.app else float(len(view.calls))
+
+
+def failed_calls(view: TrialView) -> float:
+    """The share of its calls that failed; NaN where it made none."""
+    if not view.calls:
+        return NAN
+    failed = sum(call.exchange.failure is not None for call in view.calls)
+    return failed / len(view.calls)
+
+
+def call_seconds(view: TrialView) -> float:
+    """The seconds that its calls took together, be it at once; NaN where it did not answer."""
+    if view.failed or not view.app:
+        return NAN
+    exchanges = [call.exchange for call in view.calls]
+    return sum(each.attempts[-1].ended_ns for each in exchanges if each.attempts) / 1e9
+
+
+def _mean_row(column: str, note: str) -> Callable[[Pair], Row]:
+    """A row of the mean over the cases that have a value on both arms."""
+
+    def row(pair: Pair) -> Row:
+        arms = (pair.incumbent, pair.candidate)
+        left, right = (case_means(arm.columns[column]) for arm in arms)
+        both = ~np.isnan(left) & ~np.isnan(right)
+        if not both.any():
+            return NOTHING
+        labels, left, right = pair.labels(both), left[both], right[both]
+        return Row(
+            incumbent=float(left.mean()),
+            candidate=float(right.mean()),
+            estimate=float((right - left).mean()),
+            interval=_interval(right - left, labels, pair.confidence),
+            own=_interval(right, labels, pair.confidence),
+            n=len(left),
+            note=note,
+        )
+
+    return row
+
+
+def _interval(values: Array, labels: Labels, confidence: float) -> Interval | None:
+    """Student's interval; None where there are too few cases, or clusters."""
+    with suppress(TooFewSamples):
+        return mean_between(values, labels, confidence)[0] if len(values) > 1 else None
+    return None
+
+
+@dataclass
+class LeftBehind:
+    """The calls of a candidate's app that still went to the incumbent, and in how many trials."""
+
+    trials: int = 0
+    calls: int = 0
+    first: AppCall | None = field(default=None, repr=False)
+
+    def see(self, view: TrialView) -> None:
+        """Look at a trial."""
+        found = [call for call in view.calls if call.to != view.trial.arm]
+        self.calls += len(found)
+        self.trials += bool(found)
+        self.first = self.first or next(iter(found), None)
+
+    def sentence(self, trials: int) -> str | None:
+        """What is to be said of it, of so many trials; None where nothing was left behind."""
+        if self.first is None:
+            return None
+        verb = "trials still call" if self.trials > 1 else "trial still calls"
+        return (
+            f"a call still goes to the incumbent: {self.trials:,} of {trials:,} {verb} "
+            f"{self.first.to}, first {described(self.first)}"
+        )
+
+
+def described(call: AppCall) -> str:
+    """A call in words: where to, for which model, and how its last message begins."""
+    body = {} if call.request is None else call.request.body
+    model = f" for the model {_quoted(body.get('model'))}" if body.get("model") else ""
+    said = _last_said(body)
+    return f"{_quoted(call.path)[1:-1]}{model}" + (f": {_quoted(said)}" if said else "")
+
+
+def _last_said(body: Mapping[str, Any]) -> str:
+    messages = body.get("messages")
+    last = messages[-1] if isinstance(messages, list) and messages else body
+    for name in ("content", "prompt", "input"):
+        if isinstance(last, Mapping) and last.get(name):
+            return str(last[name])
+    return ""
+
+
+def _quoted(value: object) -> str:
+    """A stranger's text: short, and nothing in it but what can be seen."""
+    text = str(value)
+    return repr(text if len(text) <= LONGEST_QUOTE else text[:LONGEST_QUOTE] + "…")
+
+
+MEASURES = (
+    Measure(
+        "model_calls",
+        "model calls of the app per case",
+        "calls",
+        "drift",
+        "lower",
+        _mean_row("model_calls", "in trials that the app answered, its own retries included"),
+        model_calls,
+        of_app=True,
+    ),
+    Measure(
+        "call_seconds",
+        "time in model calls per case",
+        "s",
+        "latency",
+        "lower",
+        _mean_row("call_seconds", "in trials that the app answered; total time holds its own too"),
+        call_seconds,
+        of_app=True,
+    ),
+    Measure(
+        "failed_calls",
+        "model calls of the app that failed",
+        "share",
+        "drift",
+        "lower",
+        share_row("failed_calls", note="of the calls of each case", graded=True),
+        failed_calls,
+        things="model calls that failed",
+        of_app=True,
+    ),
+)

@@ -1,0 +1,210 @@
+"""What a scenario says of how its app is run, and every mistake in it with its place."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.harness.apps import COMMAND, SERVER, program
+
+from exitdrill.app.copies import copy_of, environment_of, swap_of
+from exitdrill.drillable import check
+from exitdrill.errors import UsageError
+from exitdrill.judge.question import question_of
+from exitdrill.plan import make_plan
+from exitdrill.planning import lines
+from exitdrill.scenario import Scenario, load
+
+HEAD = """
+incumbent = "old"
+candidates = ["new"]
+[backends.old]
+adapter = "scripted"
+model = "m"
+options = { default = "x" }
+[backends.new]
+adapter = "scripted"
+model = "n"
+options = { default = "x" }
+[workload]
+meta = "meta.jsonl"
+"""
+RUN = """
+[app.run]
+command = ["{python}", "main.py"]
+"""
+ROW = {"custom_id": "c", "method": "POST", "url": "/app", "body": {"input": "q"}}
+CHAT = {"messages": [{"role": "user", "content": "q"}], "max_tokens": 5}
+RECORDED = ROW | {"url": "/v1/chat/completions", "body": CHAT}
+
+
+def written(folder: Path, run: str = RUN, row: object = ROW, meta: object = None) -> Path:
+    program(folder, {"main.py": COMMAND, "server.py": SERVER})
+    meta = {"custom_id": "c", "tags": ["t"]} if meta is None else meta
+    (folder / "scenario.toml").write_text(HEAD + run)
+    (folder / "requests.jsonl").write_text(json.dumps(row) + "\n")
+    (folder / "meta.jsonl").write_text(json.dumps(meta) + "\n")
+    return folder
+
+
+def loaded(folder: Path, **more: object) -> Scenario:
+    return load(written(folder, **more))  # type: ignore[arg-type]  # as the test says
+
+
+@pytest.mark.parametrize("value", ["a text", 0, False, [1, {"a": None}], {"text": "ä"}])
+def test_an_input_is_any_json_but_null(value: object, tmp_path: Path) -> None:
+    alone = check(loaded(tmp_path / "alone", row=ROW | {"body": {"input": value}}))
+    beside = check(loaded(tmp_path / "b", row=RECORDED, meta={"custom_id": "c", "input": value}))
+    for drillable in (alone, beside):
+        (case,) = drillable.workload
+        assert (case.input, case.run.operation, case.run.body) == (value, "app", {"input": value})
+        said = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        if case.request.operation == "app":
+            assert question_of(case) == said, "what a judge is told"
+    assert next(iter(beside.workload)).request.operation == "chat"
+
+
+MISTAKES = {
+    "an unknown key": (RUN + "tests = []\n", "app.run.tests", "did you mean 'test'"),
+    "no way": ("[app.run]\ntimeout_seconds = 3\n", "app.run", "exactly one of command"),
+    "two ways": (RUN + 'function = "main.py:f"\n', "app.run", "exactly one of command"),
+    "no function": ('[app.run]\nfunction = "main"\n', "app.run.function", "a file of the app's"),
+    "no such file": ('[app.run]\nfunction = "x.py:f"\n', "app.run.function", "no such file"),
+    "a file outside": ('[app.run]\nfunction = "../x.py:f"\n', "app.run.function", "no such file"),
+    "no path": ('[app.run]\nserve = ["x"]\n', "app.run", "needs a path"),
+    "of a server": (RUN + 'ready = "/"\n', "app.run", "ready goes with serve only"),
+    "python of a command": (RUN + 'python = "x"\n', "app.run", "with function only"),
+    "several at once": (
+        '[app.run]\nserve = ["x"]\npath = "/"\nconcurrency = 2\n',
+        "app.run",
+        "header = true",
+    ),
+    "open arrivals": (
+        '[app.run]\nserve = ["x"]\npath = "/"\n[replay]\narrivals = "open"\n',
+        "replay.arrivals",
+        "one at a time",
+    ),
+    "a key": (
+        RUN + 'environment = { VENDOR_API_KEY = "sk-0123456789" }\n',
+        "app.run.environment.VENDOR_API_KEY",
+        "looks like a secret",
+    ),
+    "a place": (
+        RUN + 'environment = { URL = "{incumbent.uri}" }\n',
+        "app.run.environment.URL",
+        "did you mean 'url'",
+    ),
+    "a place in a swap": (
+        RUN + '[swap.new]\nenvironment = { URL = "{candidate.ky}/x" }\n',
+        "swap.new.environment.URL",
+        "did you mean 'key'",
+    ),
+    "a gate without a run": (
+        '[[gates]]\nmeasure = "model_calls"\nlimit = 3\n',
+        "gates[0].measure",
+        "give [app.run]",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", MISTAKES)
+def test_a_mistake_has_its_place(what: str, tmp_path: Path) -> None:
+    run, key, said = MISTAKES[what]
+    row = RECORDED if "gate" in what else ROW
+    with pytest.raises(UsageError) as caught:
+        check(loaded(tmp_path, run=run, row=row))
+    assert (caught.value.key, caught.value.path) == (key, tmp_path / "scenario.toml")
+    assert said in caught.value.message
+    assert caught.value.line is not None
+
+
+ROWS: dict[str, tuple[object, object, str, str]] = {
+    "null": (ROW | {"body": {"input": None}}, None, "body", "no input is null"),
+    "more": (ROW | {"body": {"input": 1, "model": "m"}}, None, "body", 'must be {"input"'),
+    "null in meta": (RECORDED, {"custom_id": "c", "input": None}, "input", "must not be null"),
+    "none": (RECORDED, None, "app.run", "case 'c' has no input"),
+}
+
+
+@pytest.mark.parametrize("what", ROWS)
+def test_every_case_needs_an_input(what: str, tmp_path: Path) -> None:
+    row, meta, key, said = ROWS[what]
+    with pytest.raises(UsageError) as caught:
+        check(loaded(tmp_path, row=row, meta=meta))
+    assert caught.value.key == key
+    assert said in caught.value.message
+
+
+def test_an_input_without_a_run_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"give \[app.run\]"):
+        check(loaded(tmp_path, run=""))
+
+
+def test_the_plan_fixes_how_the_app_is_run_and_the_app_itself(tmp_path: Path) -> None:
+    folder = written(tmp_path)
+    plan = make_plan(check(load(folder)))
+    assert plan.document["app"]["command"] == ["{python}", "main.py"]
+    assert plan.document["backends"]["old"]["concurrency"] == 1
+    assert "a call still goes to the incumbent" in plan.document["vetoes"]
+    said = "\n".join(lines(check(load(folder)), plan))
+    assert "How many calls the app makes in a run, and what they cost, is not known" in said
+    (folder / "app" / "main.py").write_text("print('another')\n")
+    assert make_plan(check(load(folder))).sha256 != plan.sha256
+    (folder / "app" / "node_modules").mkdir()
+    (folder / "app" / "node_modules" / "x.js").write_text("")
+    edited = make_plan(check(load(folder))).sha256
+    (folder / "app" / "node_modules" / "x.js").write_text("//")
+    assert make_plan(check(load(folder))).sha256 == edited, "installed packages are not the app's"
+
+
+ENVIRONMENTS = [
+    # the app's own, the swap's, on the incumbent, what the swap changes
+    ({}, {}, {"OPENAI_BASE_URL": "{incumbent.url}"}, {"OPENAI_BASE_URL": "{candidate.url}"}),
+    ({"A": "{incumbent.url}"}, {}, {"A": "{incumbent.url}"}, {}),
+    ({"A": "{candidate.url}"}, {}, {}, {"A": "{candidate.url}"}),
+    ({"A": "1"}, {"A": "{candidate.model}"}, {"A": "1"}, {"A": "{candidate.model}"}),
+    (
+        {"OPENAI_BASE_URL": "{incumbent.url}"},
+        {},
+        {"OPENAI_BASE_URL": "{incumbent.url}"},
+        {},
+    ),
+]
+
+
+@pytest.mark.parametrize(("own", "swapped", "before", "changed"), ENVIRONMENTS)
+def test_the_environment_of_both_arms(
+    own: dict[str, str],
+    swapped: dict[str, str],
+    before: dict[str, str],
+    changed: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    table = "".join(f'{name} = "{value}"\n' for name, value in own.items())
+    run = f"{RUN}[app.run.environment]\n{table}"
+    if swapped:
+        run += "[swap.new.environment]\n" + "".join(f'{k} = "{v}"\n' for k, v in swapped.items())
+    scenario = loaded(tmp_path, run=run)
+    usual = {"OPENAI_BASE_URL", "OPENAI_API_KEY"}
+    assert shown(environment_of(scenario.app_run), usual - before.keys()) == before
+    assert shown(swap_of(scenario, "new").environment, usual - changed.keys()) == changed
+
+
+def shown(environment: object, without: set[str]) -> dict[str, str]:
+    assert isinstance(environment, dict)
+    return {name: value for name, value in environment.items() if name not in without}
+
+
+def test_what_is_installed_is_linked_into_the_copy(tmp_path: Path) -> None:
+    scenario = loaded(tmp_path / "s")
+    app = tmp_path / "s" / "app"
+    for folder in ("node_modules", "web/node_modules", ".venv", ".git"):
+        (app / folder).mkdir(parents=True)
+        (app / folder / "there").write_text("")
+    (app / ".venv" / "pyvenv.cfg").write_text("")
+    copy = copy_of(scenario, "new", tmp_path).path
+    assert (copy / "node_modules").readlink() == app / "node_modules"
+    assert (copy / ".venv" / "there").exists()
+    assert not (copy / ".git").exists()
+    assert not (copy / "web").is_symlink()
