@@ -32,9 +32,6 @@ from exitdrill.stats.power import Betting, fewest_of, paired_settles, smallest_o
 
 NEVER = sys.maxsize
 """The fewest cases of a gate that no number of them lets pass."""
-POOLED = "field_agreement"
-MEANS = frozenset({"chrf", "edit_similarity", "embedding_similarity", "failed_calls", POOLED})
-"""Shares that are judged as means: any value between 0 and 1 per case."""
 MOST_EXACT = 5_000
 """Cases beyond which the formula says the same as the exact test."""
 MOST = 1_000_000_000
@@ -246,8 +243,9 @@ def _test(gate: Mapping[str, Any], plan: Mapping[str, Any], *, whole: bool = Fal
     elif _clustered(plan) and not whole:
         alpha *= 1 - UNKNOWN
     gates = sum(_is_sampled(each) for each in plan["gates"])
-    graded, pooled = gate["measure"] in MEANS, gate["measure"] == POOLED
-    return Test(alpha, plan["power"], gates, plan["discordance"], every, graded, pooled)
+    at = plan["power"], gates, plan["discordance"], every
+    measure = BY_NAME[gate["measure"]]
+    return Test(alpha, *at, measure.graded, measure.pooled)
 
 
 @lru_cache(maxsize=64)

@@ -222,7 +222,9 @@ class Measure:
     further columns that the row reads. A ``rival`` measure is a preference: each arm has one value
     per case, and what the incumbent lacks the candidate has. ``never`` says why no gate can be on
     it, where none can. One with ``content`` says whether the answers say what they should, and not
-    only what they look like. One ``of_app`` is there only where the app is run.
+    only what they look like. One ``of_app`` is there only where the app is run. A ``graded`` share
+    is judged as a mean, of any value between 0 and 1 per case; a ``pooled`` one is one over the
+    things in all cases.
     """
 
     name: str
@@ -240,6 +242,8 @@ class Measure:
     never: str = ""
     content: bool = False
     of_app: bool = False
+    graded: bool = False
+    pooled: bool = False
 
     @property
     def columns(self) -> Mapping[str, Column]:

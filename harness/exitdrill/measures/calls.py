@@ -154,5 +154,6 @@ MEASURES = (
         failed_calls,
         things="model calls that failed",
         of_app=True,
+        graded=True,
     ),
 )

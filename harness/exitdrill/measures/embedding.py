@@ -79,5 +79,6 @@ MEASURES = (
         embedding_similarity,
         strict=True,
         content=True,
+        graded=True,
     ),
 )

@@ -83,6 +83,8 @@ MEASURES = (
         field_agreement,
         strict=True,
         content=True,
+        graded=True,
+        pooled=True,
         needs={"field_count": field_count},
     ),
     Measure(

@@ -84,6 +84,7 @@ MEASURES = tuple(
         _column(similarity, longest),
         strict=True,
         content=True,
+        graded=True,
     )
     for name, label, similarity, longest in (
         ("chrf", "wording near the incumbent's (chrF)", chrf, LONGEST_CHRF),

@@ -10,7 +10,6 @@ import numpy as np
 
 from exitdrill.measures.base import Mask, Row
 from exitdrill.measures.intervals import UNKNOWN
-from exitdrill.resolution import MEANS
 from exitdrill.sentences import level
 from exitdrill.stats import Interval, fewest_samples
 from exitdrill.stats.power import fewest_of
@@ -59,7 +58,7 @@ def _undecided(test: Test, row: Row, design: Design) -> More | None:
             _endless(test, design.alpha) if test.measure.section == "latency" else unlikely(ALONE)
         )
     goal = design.goal(good=distance > 0)
-    if row.differing is None and test.measure.name not in MEANS:
+    if row.differing is None and not test.measure.graded:
         z = NormalDist().inv_cdf(1 - design.alpha)
         found = settles(test.pair, value, interval, test.bound, goal, z)
         return unlikely(_near(test)) if found.text == UNLIKELY else found

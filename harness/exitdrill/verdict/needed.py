@@ -10,7 +10,7 @@ import numpy as np
 
 from exitdrill.measures.base import Array, Mask, Pair, Row, case_means
 from exitdrill.measures.intervals import UNKNOWN, Labels, least_width
-from exitdrill.resolution import MEANS, MOST_EXACT
+from exitdrill.resolution import MOST_EXACT
 from exitdrill.stats import USUAL_STAKE, best_stake, largest_design_effect
 from exitdrill.stats.power import Betting, critical, fewest_of, paired_settles, share_settles
 from exitdrill.verdict.gate import Test
@@ -62,7 +62,7 @@ class Seen:
         if effective is None:
             return None
         total = self._with_clusters(effective)
-        if self._labels is None and self.test.measure.name not in MEANS:
+        if self._labels is None and not self.test.measure.graded:
             return total
         return fewest_of(self._wide_enough, math.ceil(total * (1 - 1e-12)), MOST)
 
@@ -70,7 +70,7 @@ class Seen:
         """The independent ones that its test takes."""
         spread = (critical(self._level) + critical(1 - self.power)) / self.distance
         formula = max(math.ceil(self._variance * spread**2 * (1 - 1e-12)), 1)
-        if self.test.measure.name in MEANS or formula > MOST_EXACT:
+        if self.test.measure.graded or formula > MOST_EXACT:
             return formula
         if not self.test.relative:
             share, limit = self.value, self.test.bound
@@ -174,7 +174,7 @@ class Seen:
     @property
     def _variance(self) -> float:
         """Of one case."""
-        if self.test.measure.name in MEANS:
+        if self.test.measure.graded:
             return float(np.var(self._values))
         if not self.test.relative:
             return max(self.value * (1 - self.value), 0.0)
