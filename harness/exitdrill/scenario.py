@@ -403,8 +403,9 @@ class Scenario(Model):
         return None if self.app is None else self.app.run
 
     def concurrency(self, arm: str) -> int:
-        """How many cases an arm is asked at once."""
-        return self.app_run.concurrency if self.app_run else self.backends[arm].concurrency
+        """How many cases an arm is asked at once: no more than its backend takes, nor its app."""
+        backend = self.backends[arm].concurrency
+        return min(backend, self.app_run.concurrency) if self.app_run else backend
 
     @property
     def called(self) -> list[str]:

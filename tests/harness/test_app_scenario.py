@@ -158,6 +158,20 @@ def test_the_plan_fixes_how_the_app_is_run_and_the_app_itself(tmp_path: Path) ->
     assert make_plan(check(load(folder))).sha256 == edited, "installed packages are not the app's"
 
 
+SERVED = '[app.run]\nserve = ["x"]\npath = "/"\nheader = true\nconcurrency = 3\n'
+
+
+@pytest.mark.parametrize(("backend", "at_once"), [(1, 1), (2, 2), (9, 3)])
+def test_an_app_asks_a_backend_no_more_at_once_than_that_takes(
+    backend: int, at_once: int, tmp_path: Path
+) -> None:
+    scenario = loaded(tmp_path, run=SERVED)
+    scenario.backends["old"].concurrency = backend
+    plan = make_plan(check(scenario))
+    assert plan.document["backends"]["old"]["concurrency"] == at_once
+    assert plan.document["backends"]["new"]["concurrency"] == 3
+
+
 ENVIRONMENTS = [
     # the app's own, the swap's, on the incumbent, what the swap changes
     ({}, {}, {"OPENAI_BASE_URL": "{incumbent.url}"}, {"OPENAI_BASE_URL": "{candidate.url}"}),

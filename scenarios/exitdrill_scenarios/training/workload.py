@@ -26,9 +26,15 @@ def request(custom_id: str, ticket: Ticket) -> dict[str, Any]:
 
 
 def meta(custom_id: str, ticket: Ticket) -> dict[str, Any]:
-    """One line of meta.jsonl: what the Batch format cannot say."""
+    """One line of meta.jsonl: what the Batch format cannot say. The app gets the ticket's text."""
     tags = [ticket.language, ticket.expected["topic"]]
-    return {"custom_id": custom_id, "checker": "fields", "expected": ticket.expected, "tags": tags}
+    return {
+        "custom_id": custom_id,
+        "checker": "fields",
+        "expected": ticket.expected,
+        "tags": tags,
+        "input": ticket.text,
+    }
 
 
 def files(count: int = CASES) -> dict[str, str]:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import io
 import json
+import socketserver
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from email.message import Message
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
-import triage  # type: ignore[import-not-found]  # beside this file, wherever that is
+import service  # type: ignore[import-not-found]  # beside this file, wherever that is
+import triage
 
 ANSWER = {"customer": "Ida Wren", "topic": "billing", "priority": "high", "reference": "AB-12345"}
-SETTINGS = Path(triage.__file__).with_name("settings.toml")
+SETTINGS = triage.load_settings()
 
 
 class Vendor(HTTPServer):
@@ -25,12 +29,14 @@ class Vendor(HTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.asked: list[dict[str, Any]] = []
+        self.headers: list[Message] = []
 
 
 class Handler(BaseHTTPRequestHandler):
     server: Vendor
 
     def do_POST(self) -> None:
+        self.server.headers.append(self.headers)
         self.server.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
         message = {"role": "assistant", "content": self.server.answer}
         body = json.dumps({"id": "1", "choices": [{"index": 0, "message": message}]}).encode()
@@ -44,22 +50,30 @@ class Handler(BaseHTTPRequestHandler):
         """Tests are quiet."""
 
 
-@pytest.fixture
-def vendor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Vendor]:
-    with Vendor() as server:
+@contextmanager
+def serving(server: socketserver.BaseServer) -> Iterator[None]:
+    """Run a server beside a test."""
+    with server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{server.server_port}/v1")
-        monkeypatch.setenv("OPENAI_API_KEY", "none")
-        yield server
+        yield
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def vendor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Vendor]:
+    server = Vendor()
+    monkeypatch.setenv(SETTINGS.url_variable, f"http://127.0.0.1:{server.server_port}/v1")
+    monkeypatch.setenv(SETTINGS.key_variable, "none")
+    with serving(server):
+        yield server
 
 
 def sort(*lines: str) -> tuple[int, list[dict[str, str]]]:
     """How many tickets failed, and the answers."""
     output = io.StringIO()
-    failures = triage.run(triage.load_settings(SETTINGS), lines, output)
+    failures = triage.run(SETTINGS, lines, output)
     return failures, [json.loads(line) for line in output.getvalue().splitlines()]
 
 
@@ -79,3 +93,36 @@ def test_an_answer_that_is_not_what_was_asked_for(vendor: Vendor, answer: str) -
     failures, answers = sort("I was charged twice.")
     assert failures == 1
     assert "wants" in answers[0]["error"] or "not JSON" in answers[0]["error"]
+
+
+def post(
+    server: service.Service, ticket: str, path: str = "/tickets", **headers: str
+) -> tuple[int, dict[str, str]]:
+    """Status and answer of the service."""
+    connection = HTTPConnection("127.0.0.1", server.server_port)
+    connection.request("POST", path, ticket.encode(), headers)
+    response = connection.getresponse()
+    found: dict[str, str] = json.loads(response.read())
+    connection.close()
+    return response.status, found
+
+
+def test_the_service_sorts_a_ticket_and_passes_trace_headers_on(vendor: Vendor) -> None:
+    server = service.Service(0)
+    with serving(server):
+        headers = {name: f"id of {name}" for name in service.PASSED_ON}
+        assert post(server, "Ü", Cookie="no", **headers) == (200, ANSWER)
+        assert post(server, "", path="/tickets")[0] == 400
+        assert post(server, "Ü", path="/")[0] == 400
+        vendor.answer = "I am sorry."
+        status, answer = post(server, "Ü")
+        assert (status, "not JSON" in answer["error"]) == (502, True)
+    asked, seen = vendor.asked[0], vendor.headers[0]
+    assert (asked["model"], asked["messages"][-1]["content"]) == (SETTINGS.name, "Ü")
+    assert {name: seen[name] for name in (*headers, "Cookie")} == headers | {"Cookie": None}
+
+
+def test_an_environment_that_lacks_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(SETTINGS.url_variable, raising=False)
+    with pytest.raises(SystemExit, match=f"{SETTINGS.url_variable} is not set"):
+        triage.connect(SETTINGS)

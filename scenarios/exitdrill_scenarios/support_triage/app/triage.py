@@ -3,7 +3,8 @@
     python triage.py < tickets.txt
 
 reads one ticket per line (plain text, or JSON with a "text" and perhaps an "id") and prints one
-JSON object per ticket. The exit code is 1 when a ticket could not be sorted.
+JSON object per ticket. The exit code is 1 when a ticket could not be sorted. ``service.py`` does
+the same over HTTP.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 import os
 import sys
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TextIO
@@ -31,7 +32,7 @@ class BadAnswer(ValueError):
 class Settings:
     """How the model is reached and asked."""
 
-    base_url: str
+    url_variable: str
     key_variable: str
     name: str
     max_tokens: int
@@ -49,24 +50,33 @@ class Triage:
     reference: str
 
 
-def load_settings(path: Path) -> Settings:
-    """The settings file, with the address from the environment where that has one."""
+def load_settings(path: Path = HERE / "settings.toml") -> Settings:
+    """What the settings file says."""
     settings: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))["model"]
-    settings["base_url"] = os.environ.get("OPENAI_BASE_URL") or settings["base_url"]
     return Settings(**settings)
 
 
 def connect(settings: Settings) -> openai.OpenAI:
-    """A client of the vendor's; without the key variable, the SDK looks for OPENAI_API_KEY."""
+    """A client of whoever serves the model; ends the program where the environment lacks them."""
     return openai.OpenAI(
-        base_url=settings.base_url,
-        api_key=os.environ.get(settings.key_variable),
+        base_url=_variable(settings.url_variable),
+        api_key=_variable(settings.key_variable),
         timeout=settings.timeout_seconds,
     )
 
 
-def ask(client: openai.OpenAI, settings: Settings, ticket: str) -> Triage:
-    """Have the model read one ticket."""
+def _variable(name: str) -> str:
+    value = os.environ.get(name)
+    return value or sys.exit(f"triage: the environment variable {name} is not set")
+
+
+def ask(
+    client: openai.OpenAI,
+    settings: Settings,
+    ticket: str,
+    headers: Mapping[str, str] | None = None,
+) -> Triage:
+    """Have the model read one ticket; the headers are sent along. `BadAnswer` where it fails."""
     completion = client.chat.completions.create(
         model=settings.name,
         messages=[
@@ -75,6 +85,7 @@ def ask(client: openai.OpenAI, settings: Settings, ticket: str) -> Triage:
         ],
         max_tokens=settings.max_tokens,
         temperature=settings.temperature,
+        extra_headers=headers,
     )
     return parse_answer(completion.choices[0].message.content or "")
 
@@ -124,10 +135,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Sort support tickets, one per line.")
     parser.add_argument("--settings", type=Path, default=HERE / "settings.toml")
     settings = load_settings(parser.parse_args().settings)
-    try:
-        return 1 if run(settings, sys.stdin, sys.stdout) else 0
-    except openai.OpenAIError as error:
-        sys.exit(f"triage: {error} (the key is read from {settings.key_variable})")
+    return 1 if run(settings, sys.stdin, sys.stdout) else 0
 
 
 if __name__ == "__main__":
