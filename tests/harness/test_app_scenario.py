@@ -166,8 +166,9 @@ def test_an_app_asks_a_backend_no_more_at_once_than_that_takes(
     backend: int, at_once: int, tmp_path: Path
 ) -> None:
     scenario = loaded(tmp_path, run=SERVED)
-    scenario.backends["old"].concurrency = backend
-    plan = make_plan(check(scenario))
+    old = scenario.backends["old"].model_copy(update={"concurrency": backend})
+    backends = {**scenario.backends, "old": old}
+    plan = make_plan(check(scenario.model_copy(update={"backends": backends})))
     assert plan.document["backends"]["old"]["concurrency"] == at_once
     assert plan.document["backends"]["new"]["concurrency"] == 3
 

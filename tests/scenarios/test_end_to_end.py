@@ -36,12 +36,12 @@ def run(*arguments: str | Path, timeout: float = 240) -> subprocess.CompletedPro
 
 
 def processes_about(folder: Path) -> list[str]:
-    """The command lines of processes whose environment or arguments belong to a drill's folder."""
+    """The command lines of a drill's processes, and of the app's, by their temporary folder."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            marked = f"EXITDRILL_TEST={folder}".encode() in (entry / "environ").read_bytes()
+            marked = str(folder).encode() in (entry / "environ").read_bytes()
         except OSError:
             continue
         if marked and command:
@@ -75,12 +75,16 @@ def test_a_short_drill(tmp_path: Path) -> None:
     same = rows(report, "self_hosted", "drift")["exact_agreement"]
     assert (same["incumbent"], same["candidate"]) == (1.0, 1.0)
     for candidate in ("open_moe", "small", "self_hosted"):
-        assert rows(report, candidate, "latency")["ttft_p50"]["candidate"] > 0
+        assert rows(report, candidate, "latency")["total_p50"]["candidate"] > 0
+        assert rows(report, candidate, "drift")["model_calls"]["candidate"] == 1
         assert rows(report, candidate, "cost")["cost_per_1000"]["candidate"] > 0
         assert rows(report, candidate, "change")["lines"]["candidate"] > 0
     names = {path.name for path in out.iterdir()}
     assert names >= {"plan.json", "cases.jsonl", "report.html", "report.md", "junit.xml"}
     assert len((out / "cases.jsonl").read_text().splitlines()) == LIMIT * 2 * 4
+    app = report["app"]
+    assert all(arm["tests"]["passed"] and not arm["strays"] for arm in app["arms"])
+    assert app["way_back"]["right"] > 0
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
@@ -89,7 +93,7 @@ def test_a_drill_that_is_killed_leaves_nothing_behind_and_is_resumed(tmp_path: P
     arguments = ["--limit", "24", "--candidate", "self_hosted"]
     drill = subprocess.Popen(
         [*DRILL, *arguments, "--out", str(out)],
-        env=os.environ | {"EXITDRILL_TEST": str(tmp_path)},
+        env=os.environ | {"TMPDIR": str(tmp_path)},  # the app has no other variable of the drill's
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
@@ -99,7 +103,7 @@ def test_a_drill_that_is_killed_leaves_nothing_behind_and_is_resumed(tmp_path: P
         assert time.monotonic() < deadline
         time.sleep(0.02)
     (port,) = ports_of(out / "journal.sqlite")
-    assert processes_about(tmp_path)
+    assert any("service.py" in command for command in processes_about(tmp_path))
     drill.send_signal(signal.SIGKILL)
     drill.communicate()
     wait_until_gone(tmp_path)
