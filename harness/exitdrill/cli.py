@@ -145,7 +145,7 @@ def validate(scenario: str) -> None:
     from exitdrill.drillable import check
     from exitdrill.plan import make_plan, most, warnings
     from exitdrill.scenario import load
-    from exitdrill.sentences import count_of
+    from exitdrill.sentences import count_of, times
 
     drillable = check(load(scenario))
     plan = make_plan(drillable)
@@ -155,7 +155,9 @@ def validate(scenario: str) -> None:
         count_of(len(plan.arms), "arm"),
         count_of(len(drillable.scenario.gates), "gate"),
     ]
-    _say(f"valid: {', '.join(counts)}; a drill makes {count_of(spend.calls, 'call')}")
+    calls = f"makes {count_of(spend.calls, 'call')}"
+    does = calls if plan.document["app"] is None else f"runs the app {times(spend.calls)}"
+    _say(f"valid: {', '.join(counts)}; a drill {does}")
     for warning in warnings(drillable, plan):
         _say(f"note: {warning}")
 

@@ -80,8 +80,11 @@ def test_the_report_says_what_the_exit_took_and_the_way_back(tmp_path: Path) -> 
     assert old["tests"]["passed"]
     assert (app["way_back"]["cases"], app["way_back"]["right"]) == (2, 2)
     said = (result.folder / "report.md").read_text()
-    assert "The app itself was run" in said
+    assert "The app itself was run by the command: {python} main.py." in said
+    assert "- The app's own tests pass on old, new." in said
     assert "The way back" in said
+    assert "| step | new |\n|---|---|\n| provision the candidate | " in said
+    assert "| the whole exit | " in said
     assert "The app itself was run" in (result.folder / "report.html").read_text()
     row = row_of(result, "change", "time_to_exit")
     assert (row["candidate"], row["incumbent"]) == (pytest.approx(new["seconds"]), None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from exitdrill.report.text import shorten
@@ -11,7 +11,7 @@ from exitdrill.sentences import count_of, level
 HOW = {
     "command": "by the command",
     "function": "by its function",
-    "serve": "as a server, started by",
+    "serve": "as a server",
 }
 LONGEST_COMMAND = 160
 
@@ -22,13 +22,50 @@ def sentences(data: Mapping[str, Any]) -> list[str] | None:
     return None if app is None else list(_sentences(app, data["incumbent"]["name"]))
 
 
+def steps(data: Mapping[str, Any]) -> list[list[str]] | None:
+    """How long each step of each exit took, as a table: its head, and then a row per step.
+
+    None where there was no exit.
+    """
+    arms = [arm for arm in (data.get("app") or {}).get("arms", ()) if arm["seconds"] is not None]
+    exits = [arm for arm in arms if arm["name"] != data["incumbent"]["name"]]
+    if not exits:
+        return None
+    took = [{step["step"]: step["seconds"] for step in arm["steps"]} for arm in exits]
+    rows = [[name, *(_seconds(each.get(name)) for each in took)] for name in _in_order(exits)]
+    whole = ["the whole exit", *(_seconds(arm["seconds"]) for arm in exits)]
+    return [["step", *(arm["name"] for arm in exits)], *rows, whole]
+
+
+def _in_order(exits: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The names of all steps, each once; those that not every exit has stand where they were."""
+    names: list[str] = []
+    for arm in exits:
+        at = 0
+        for step in arm["steps"]:
+            if step["step"] not in names:
+                names.insert(at, step["step"])
+            at = names.index(step["step"]) + 1
+    return names
+
+
+def _seconds(seconds: float | None) -> str:
+    return "not taken" if seconds is None else level("s", seconds)
+
+
+def brief(data: Mapping[str, Any]) -> str | None:
+    """That the app was run, and whether it came back, in one sentence."""
+    app = data.get("app")
+    if app is None:
+        return None
+    return f"The app itself was run. {_way_back(app['way_back'], data['incumbent']['name'], False)}"
+
+
 def _sentences(app: Mapping[str, Any], incumbent: str) -> Iterator[str]:
     command = shorten(app["command"], LONGEST_COMMAND)
-    yield f"The app itself was run: {HOW[app['how']]} {command}. {_contained(app['contained'])}"
+    yield f"The app itself was run {HOW[app['how']]}: {command}. {_contained(app['contained'])}"
+    yield from _tests(app["arms"])
     for arm in app["arms"]:
-        if arm["tests"] is not None:
-            state = "pass" if arm["tests"]["passed"] else "FAIL"
-            yield f"{arm['name']}: the app's own tests {state}."
         if arm["failure"] is not None:
             yield f"{arm['name']}: {arm['failure']}"
         if arm["strays"]:
@@ -36,9 +73,15 @@ def _sentences(app: Mapping[str, Any], incumbent: str) -> Iterator[str]:
                 f"{arm['name']}: {count_of(arm['strays'], 'call')} of the app named no trial, and "
                 "got no answer: it has to pass the header X-Exitdrill-Trial on to its model calls."
             )
-        if arm["name"] != incumbent and arm["seconds"] is not None:
-            yield f"{arm['name']}: the exit took {_steps(arm['steps'], arm['seconds'])}."
-    yield _way_back(app["way_back"], incumbent)
+    yield _way_back(app["way_back"], incumbent, True)
+
+
+def _tests(arms: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """On which arms the app's own tests pass, and on which they do not."""
+    for passed, word in ((True, "pass"), (False, "FAIL")):
+        names = [arm["name"] for arm in arms if arm["tests"] and arm["tests"]["passed"] is passed]
+        if names:
+            yield f"The app's own tests {word} on {', '.join(names)}."
 
 
 def _contained(contained: bool | None) -> str:
@@ -54,7 +97,7 @@ def _steps(steps: list[Mapping[str, Any]], seconds: float) -> str:
     return f"{level('s', seconds)} ({each})"
 
 
-def _way_back(back: Mapping[str, Any] | None, incumbent: str) -> str:
+def _way_back(back: Mapping[str, Any] | None, incumbent: str, timed: bool) -> str:
     if back is None:
         return "The way back was not taken."
     if back["failure"] is not None:
@@ -62,7 +105,5 @@ def _way_back(back: Mapping[str, Any] | None, incumbent: str) -> str:
     seconds = sum(step["seconds"] for step in back["steps"])
     judged = back["cases"] - back["not_judged"]
     right = f"{back['right']:,} of {count_of(judged, 'answer')} right" if judged else "not judged"
-    return (
-        f"The way back: the app as it was, on {incumbent} again: {right}, in "
-        f"{_steps(back['steps'], seconds)}."
-    )
+    said = f"The way back: the app as it was, on {incumbent} again: {right}"
+    return f"{said}, in {_steps(back['steps'], seconds)}." if timed else f"{said}."

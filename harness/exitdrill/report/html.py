@@ -81,6 +81,7 @@ def render(document: Document, file: TextIO) -> None:
         "stopped_early": fixed.stopped_early(data),
         "how_judged": view.HOW_JUDGED,
         "app_said": app.sentences(data),
+        "app_steps": app.steps(data),
         "judge_said": judge.sentences(data),
         "tallies": document.tallies,
         "to_state": TO_STATE,

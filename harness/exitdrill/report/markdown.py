@@ -69,6 +69,7 @@ def _lines(data: Mapping[str, Any], warnings: Sequence[str]) -> Iterator[str]:
     for candidate in data["candidates"]:
         yield from _candidate(candidate, data)
     yield from _of(app.sentences(data), "The app")
+    yield from _exits(data)
     yield from _of(judge.sentences(data), "The judge")
     yield "## Not tested"
     yield ""
@@ -140,6 +141,13 @@ def _asked(data: Mapping[str, Any]) -> str:
         return ""
     cases = count_of(data["workload"]["cases"], "case")
     return f"; {view.count(fixed.asked(data))} of {cases} asked"
+
+
+def _exits(data: Mapping[str, Any]) -> Iterator[str]:
+    """What each exit took, step by step."""
+    if steps := app.steps(data):
+        head, *rows = ([text(cell) for cell in row] for row in steps)
+        yield from _table(head, rows)
 
 
 def _reasons(reasons: Sequence[str], said: str) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from exitdrill.report import fixed, view
+from exitdrill.report import app, fixed, view
 
 LONGEST = 200
 """Characters of the line of the verdict."""
@@ -23,6 +23,9 @@ def lines(report: Mapping[str, Any]) -> Iterator[str]:
         yield f"{candidate['name']}: {_word(candidate)}"
         for reason in candidate["verdict"]["reasons"]:
             yield f"  {reason}"
+    if run := app.brief(report):
+        yield ""
+        yield run
     if early := fixed.early(report):
         yield ""
         yield early
