@@ -193,7 +193,8 @@ class AppRunSpec(Model):
     answer. A ``function`` (``module.py:name``) gets it as its argument, in a process of its own by
     the app's own ``python``, and returns the answer. What ``serve`` starts gets it by POST to
     ``path``: one case at a time, or ``concurrency`` of them where the app passes the header
-    ``X-Exitdrill-Trial`` on to its model calls (``header``).
+    ``X-Exitdrill-Trial`` on to its model calls (``header``); in any case no more at once than the
+    backend's own ``concurrency``.
 
     ``{python}`` is filled into commands, ``{host}`` and ``{port}`` where something is served. The
     values of the ``environment`` may hold ``{incumbent.url}``, ``{incumbent.key}`` and
