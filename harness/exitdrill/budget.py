@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from exitdrill.backend import Reply, Request
@@ -50,6 +51,15 @@ class Budget:
             self.spent.tokens - reserved.tokens + real.tokens,
             self.spent.money - reserved.money + real.money,
         )
+
+    @contextmanager
+    def withheld(self, amount: Spend) -> Iterator[None]:
+        """Leave that much for others; where there is less, nothing is left for what is done."""
+        self.spent = _add(self.spent, amount)
+        try:
+            yield
+        finally:
+            self.settle(amount, Spend())
 
 
 def worst_case(request: Request, price: PriceSpec | None) -> Spend:

@@ -21,6 +21,7 @@ from typing import Any
 from exitdrill import progress
 from exitdrill.app.copies import environment_of, swap_of
 from exitdrill.app.log import Log, barred
+from exitdrill.app.parts import pending, runs_more
 from exitdrill.arms import record_broken, starting
 from exitdrill.budget import Budget
 from exitdrill.drillable import Drillable, check, inside
@@ -288,6 +289,8 @@ def announce(drillable: Drillable, plan: Plan, watcher: progress.Watcher) -> Non
         f"{plan.document['scenario']}: {count_of(plan.document['workload']['asked'], 'case')}, "
         f"{count_of(len(plan.arms), 'arm')}, {_expected(drillable, plan)}"
     )
+    for line in runs_more(drillable.scenario, plan.document["workload"]["asked"]):
+        watcher.note(line)
     if budget is not None:
         limits = budget.model_dump(exclude_none=True)
         watcher.note("budget: " + ", ".join(f"{key} {value}" for key, value in limits.items()))
@@ -397,6 +400,7 @@ async def _replay(
     drillable: Drillable, plan: Plan, journal: Journal, watcher: progress.Watcher
 ) -> None:
     from exitdrill.app.exiting import go_back, running
+    from exitdrill.app.smallest import find_smallest
 
     scenario = drillable.scenario
     completed = {arm: count for arm, (count, _) in journal.progress().items()}
@@ -418,6 +422,10 @@ async def _replay(
         await Replay(plan, journal, arms, budget, watcher, looks).run()
         if scenario.app_run is not None:
             await go_back(scenario, arms[0], journal, budget, drillable.checkers)
+            with budget.withheld(plan.judging):
+                await find_smallest(
+                    scenario, arms[1:], journal, budget, watcher, drillable.checkers
+                )
 
 
 def _wanted(
@@ -430,6 +438,7 @@ def _wanted(
         unfinished = []
     if scenario.app_run is None or failed >= set(scenario.candidates):
         return unfinished
+    unfinished += pending(scenario, journal)
     back = Log(journal).back is None
     return list(dict.fromkeys([scenario.incumbent, *unfinished])) if back or unfinished else []
 

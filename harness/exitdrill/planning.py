@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from exitdrill.app.parts import runs_more
 from exitdrill.drillable import Drillable
 from exitdrill.measures import BY_NAME
 from exitdrill.measures.base import Measure
@@ -88,7 +89,7 @@ def lines(drillable: Drillable, plan: Plan) -> Iterator[str]:
 def _spend(drillable: Drillable, plan: Plan) -> Iterator[str]:
     scenario = drillable.scenario
     if plan.document["app"] is not None:
-        yield from _runs(plan)
+        yield from _runs(scenario, plan)
         yield from _bounds(scenario)
         return
     rows = [("arm", "repeats", "calls", "most tokens", "most money")]
@@ -113,7 +114,7 @@ def _spend(drillable: Drillable, plan: Plan) -> Iterator[str]:
     yield from _bounds(scenario)
 
 
-def _runs(plan: Plan) -> Iterator[str]:
+def _runs(scenario: Scenario, plan: Plan) -> Iterator[str]:
     """How often an app is run; what it asks for in its turn nobody knows."""
     rows = [("arm", "repeats", "runs of the app")]
     rows += [(arm, f"{_repeats(plan, arm)}", f"{most_of(plan, arm).calls:,}") for arm in plan.arms]
@@ -122,6 +123,7 @@ def _runs(plan: Plan) -> Iterator[str]:
         "How many calls the app makes in a run, and what they cost, is not known beforehand. The "
         "first right answer of each candidate, and the way back, take a few runs more."
     )
+    yield from runs_more(scenario, plan.document["workload"]["asked"])
 
 
 def _bounds(scenario: Scenario) -> Iterator[str]:

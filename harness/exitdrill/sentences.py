@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from exitdrill.stats import Interval
 
@@ -114,6 +114,12 @@ def level(unit: str, value: float, finer: int = 0) -> str:
 def count_of(number: int, thing: str) -> str:
     """So many of a thing: ``1 case``, ``1,200 cases``."""
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
+def checks_of(found: Mapping[str, Any]) -> str:
+    """The checks that a hunk was left out of: ``the app's own tests and 3 cases``."""
+    tests = ["the app's own tests"] if found["tests"] else []
+    return " and ".join([*tests, *([count_of(found["cases"], "case")] if found["cases"] else [])])
 
 
 def times(number: int) -> str:

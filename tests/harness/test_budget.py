@@ -28,6 +28,16 @@ HOURLY = PriceSpec(currency="EUR", per_hour=3, date=DAY, source="made up")
 WORST = worst_case(request(0), PRICE)
 
 
+def test_what_is_withheld_is_left_for_others() -> None:
+    budget = Budget(BudgetSpec(requests=5), Spend(1))
+    with budget.withheld(Spend(3)):
+        budget.reserve(Spend(1))
+        with pytest.raises(BudgetSpent):
+            budget.reserve(Spend(1))
+    assert budget.spent == Spend(2)
+    budget.reserve(Spend(3))
+
+
 def tight(folder: Path, say: Say, limits: dict[str, Any], **more: Any) -> tuple[Result, Log]:
     """A drill of 64 calls at once on two priced backends; ``say`` answers for the incumbent."""
     log = Log()

@@ -2,5 +2,6 @@
 
 ``copies`` apply the swap, ``process`` and ``running`` run the app, contained by ``confine``;
 ``ways`` are its gateways, ``calls`` charges and records what comes through them; ``arm`` asks in
-place of a plain asker, and ``exiting`` takes the steps of the exit.
+place of a plain asker, and ``exiting`` takes the steps of the exit. ``smallest`` leaves out the
+``parts`` of the swap one by one, to find those that no check needs.
 """

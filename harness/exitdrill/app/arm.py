@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from exitdrill.records import Attempt, Exchange, Failure, Key, TrialState
 from exitdrill.redaction import Redactor
 from exitdrill.replay import Arm
 from exitdrill.scenario import AppRunSpec, PriceSpec, Scenario
+from exitdrill.swap import AppliedSwap
 
 TESTS = -2
 """The position that the calls of the app's own tests have in the journal."""
@@ -91,11 +92,11 @@ class AppAsker:
             under_way.answers += exchange.failure is None and exchange.reply.first_at is not None
         return exchange, self.journal.complete(asked.key, state, exchange, None, under_way)
 
-    async def test(self) -> Tested | None:
+    async def test(self, key: Key | None = None) -> Tested | None:
         """Run the app's own tests; None where it has none."""
         if self.spec.test is None:
             return None
-        calls = self._calls((TESTS, self.name, 0))
+        calls = self._calls(key or (TESTS, self.name, 0))
         entrance = self._let_in(calls, anew=True)
         try:
             ended = await self.home.run(
@@ -172,11 +173,15 @@ def _by_token(price: PriceSpec | None) -> bool:
 
 @asynccontextmanager
 async def app_of(
-    scenario: Scenario, arm: Arm, journal: Journal, budget: Budget
+    scenario: Scenario,
+    arm: Arm,
+    journal: Journal,
+    budget: Budget,
+    alter: Callable[[AppliedSwap], AppliedSwap] = lambda applied: applied,
 ) -> AsyncIterator[AppAsker]:
     """An arm's app, copied, with the swap applied and its gateways open; not yet started.
 
-    Raises `SwapFailed`.
+    ``alter`` changes the copy before anything runs there. Raises `SwapFailed`.
     """
     spec = scenario.app_run
     assert spec is not None
@@ -190,7 +195,7 @@ async def app_of(
         work = Path(stack.enter_context(folder))
         scratch = work / "scratch"
         scratch.mkdir()
-        applied = copy_of(scenario, arm.name, work)
+        applied = alter(copy_of(scenario, arm.name, work))
         await stack.enter_async_context(ways)
         journal.hide(ways.keys)
         home = Home(applied.path, scratch, applied.environment)

@@ -94,7 +94,8 @@ class Ledger:
 
     ``prices`` are by the backend that a call goes to. With ``bounded`` the budget needs every call
     to say how long its answer may be. ``strays`` counts the calls that named no trial: they are not
-    let through, for nobody could say whose they are.
+    let through, for nobody could say whose they are. ``left_behind`` counts those that went to
+    another backend than the arm's.
     """
 
     journal: Journal
@@ -102,6 +103,7 @@ class Ledger:
     prices: Mapping[str, PriceSpec | None]
     bounded: bool
     strays: int = 0
+    left_behind: int = 0
     _trials: dict[str, TrialCalls] = field(default_factory=dict)
     _intended: dict[tuple[str, int], tuple[int, Spend]] = field(default_factory=dict)
 
@@ -161,6 +163,7 @@ class Ledger:
             exchange=call.exchange,
         )
         calls.made += 1
+        self.left_behind += to != calls.key[1]
         calls.sums.add(call.exchange)
         settled = self._settled(to, call)
         calls.commits.append(self.journal.called(made, settled))

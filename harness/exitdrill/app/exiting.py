@@ -113,7 +113,7 @@ async def _undone(
                 await asker.runner.start()
         with _step(steps, "check a handful of cases"):
             return [
-                _right(exchange, case, checkers)
+                is_right(exchange, case, checkers)
                 async for case, exchange in _tried(asker, journal, WAY_BACK)
             ]
 
@@ -186,7 +186,7 @@ class _Exit:
         """Run a handful of cases, until one is right."""
         began = time.monotonic()
         async for case, exchange in _tried(asker, self.log.journal, REHEARSAL):
-            if _right(exchange, case, self.checkers) in (True, None) and not exchange.failure:
+            if is_right(exchange, case, self.checkers) in (True, None) and not exchange.failure:
                 judged = case.checker is not None
                 name = FIRST if judged else "first answer (nobody says what is right)"
                 known["steps"].append({"step": name, "seconds": time.monotonic() - began})
@@ -202,7 +202,7 @@ async def _tried(
         yield case, asked.exchange
 
 
-def _right(exchange: Exchange, case: Case, checkers: Mapping[str, Checker]) -> bool | None:
+def is_right(exchange: Exchange, case: Case, checkers: Mapping[str, Checker]) -> bool | None:
     """Whether an answer is right; None where nobody can say."""
     if exchange.failure is not None:
         return False

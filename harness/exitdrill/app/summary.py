@@ -29,6 +29,28 @@ def obstacles(journal: Journal, plan: Mapping[str, Any], name: str) -> list[str]
     return ["the app's own tests fail after the swap, and failed before it as well"]
 
 
+def smallest(journal: Journal, name: str) -> Json | None:
+    """What of a candidate's swap no check needs; None where that was not looked for."""
+    record = _known(journal).get("arms", {}).get(name, {}).get("smallest")
+    if record is None:
+        return None
+    hunks, runs = record["hunks"] or [], record["runs"]
+    status, note = record["status"], record["note"]
+    if status == "under_way":
+        status, note = "stopped", "the drill ended meanwhile"
+    return {
+        "status": status,
+        "note": note,
+        "hunks": None if record["hunks"] is None else len(hunks),
+        "not_needed": [hunks[number] for number in record["not_needed"]],
+        "minimal": record["minimal"],
+        "tests": record["tests"],
+        "cases": record["cases"],
+        "runs": len(runs),
+        "seconds": sum(run["seconds"] for run in runs),
+    }
+
+
 def exit_seconds(journal: Journal, plan: Mapping[str, Any], name: str) -> float | None:
     """How long a candidate's exit took; None for the incumbent, and where it was not completed."""
     if plan.get("app") is None or name == plan["incumbent"] or failure(journal, name):
@@ -92,6 +114,7 @@ def _arm(journal: Journal, known: Mapping[str, Any], name: str, incumbent: bool)
         "failure": arm.get("failure"),
         "strays": arm.get("strays", 0),
         "steps": steps,
+        "smallest": smallest(journal, name),
         "seconds": sum(step["seconds"] for step in steps) if steps else None,
     }
 

@@ -21,6 +21,7 @@ from exitdrill.measures import (
     latency,
     own_delay,
     schema,
+    smallest,
     style,
     success,
     throughput,
@@ -52,6 +53,7 @@ MEASURES: tuple[Measure, ...] = (
     *tokens.MEASURES,
     *change.MEASURES,
     *code_change.MEASURES,
+    *smallest.MEASURES,
     *edits.MEASURES,
     *exit_time.MEASURES,
 )
@@ -117,6 +119,7 @@ NOT_SEQUENTIAL = frozenset(
         "field_agreement",
         "judge_preference",
         "length",
+        "lines_needed",
         "model_calls",
         "time_to_exit",
     }

@@ -88,8 +88,8 @@ class ArmFacts:
     attempts whose cost is not known; ``problems`` are the columns that raised, with their first
     error; ``caveats`` are what has to be said beside a gate, by the name of its column; ``broken``
     says whether it broke off, or could not be started; ``diff`` and ``code`` are what its swap
-    changes in the app, ``runs_app`` says whether that was run, and ``exit_seconds`` how long its
-    exit took.
+    changes in the app, ``runs_app`` says whether that was run, ``exit_seconds`` how long its exit
+    took, and ``smallest`` what of the swap no check needs.
     """
 
     name: str
@@ -108,6 +108,7 @@ class ArmFacts:
     broken: bool = False
     runs_app: bool = False
     exit_seconds: float | None = None
+    smallest: Mapping[str, Any] | None = None
     caveats: Mapping[str, str] = field(default_factory=dict)
 
     def take(self, cases: slice = ALL, repeats: slice = ALL) -> ArmFacts:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exitdrill.app.summary import exit_seconds
+from exitdrill.app.summary import exit_seconds, smallest
 from exitdrill.backend import Reply
 from exitdrill.checkers import Checker, CheckerProblem
 from exitdrill.embedder import Embedder, EmbeddingProblem
@@ -188,6 +188,7 @@ class Facts:
             classes=self._journal.input("classes", {}),
             runs_app=self._runs_app,
             exit_seconds=exit_seconds(self._journal, self._plan, name),
+            smallest=smallest(self._journal, name),
             caveats=self._caveats,
             broken=bool(self._journal.input("arms", {}).get(name, {}).get("reason")),
         )

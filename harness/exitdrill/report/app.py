@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from exitdrill.report.smallest import needless
 from exitdrill.report.text import shorten
 from exitdrill.sentences import count_of, level
 
@@ -73,6 +74,8 @@ def _sentences(app: Mapping[str, Any], incumbent: str) -> Iterator[str]:
                 f"{arm['name']}: {count_of(arm['strays'], 'call')} of the app named no trial, and "
                 "got no answer: it has to pass the header X-Exitdrill-Trial on to its model calls."
             )
+        if arm.get("smallest") is not None:
+            yield f"{arm['name']}: {needless(arm['smallest'])}"
     yield _way_back(app["way_back"], incumbent, True)
 
 
