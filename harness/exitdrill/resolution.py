@@ -206,11 +206,11 @@ def _resolution(gate: Mapping[str, Any], plan: Mapping[str, Any]) -> Resolution:
     if not _is_sampled(gate):
         return Resolution(*head, at_least=0)
     alpha, margin = plan["alpha_per_candidate"], gate["margin"]
-    if measure.section == "latency":
-        q = float(f"0.{measure.name.rpartition('_p')[2]}")
+    if measure.quantile is not None:
         two_arms = 1 if margin is None else 2  # each at half the error
-        sequential = plan["mode"] == "sequential"
-        return Resolution(*head, fewest_samples(q, 1 - 2 * alpha / two_arms, sequential=sequential))
+        confidence, sequential = 1 - 2 * alpha / two_arms, plan["mode"] == "sequential"
+        fewest = fewest_samples(measure.quantile, confidence, sequential=sequential)
+        return Resolution(*head, fewest)
     if measure.unit != "share":
         return Resolution(*head, at_least=2)
     if margin is None:
@@ -229,7 +229,7 @@ def _cases(measure: Measure, plan: Mapping[str, Any]) -> int:
 
     Bets are made on clusters as if all were as large as the largest one.
     """
-    if plan["mode"] == "sequential" and measure.section != "latency":
+    if plan["mode"] == "sequential" and measure.quantile is None:
         return int(plan["workload"]["asked"] // plan["clusters"]["largest"])
     return int(plan["clusters"]["effective"])
 

@@ -108,7 +108,15 @@ def level(unit: str, value: float, finer: int = 0) -> str:
         return f"{_percentage(value, finer)} %"
     if unit == "s" and 0 < abs(value) < 1:
         return f"{_digits(value * 1000, finer)} ms"
-    return f"{_digits(value, finer)} {unit.replace('/1000 ', ' per 1,000 ')}"
+    text = _digits(value, finer)
+    return f"{text} {_one(unit) if text == '1' else unit.replace('/1000 ', ' per 1,000 ')}"
+
+
+def _one(unit: str) -> str:
+    """The unit of one thing: ``call``, ``dependency``; of a second it is ``s``."""
+    if unit.endswith("ies"):
+        return f"{unit[:-3]}y"
+    return unit[:-1] if unit.isalpha() and unit.endswith("s") and len(unit) > 1 else unit
 
 
 def count_of(number: int, thing: str) -> str:

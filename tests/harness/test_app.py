@@ -518,7 +518,8 @@ def test_gates_on_what_the_app_does_and_what_its_exit_takes(tmp_path: Path) -> N
         *scenario.gates,
         GateSpec(measure="time_to_exit", limit=600),
         GateSpec(measure="time_to_exit", limit=0.001, name="at once"),
-        GateSpec(measure="model_calls", limit=1.5),
+        GateSpec(measure="model_calls", limit=1),
+        GateSpec(measure="call_seconds", limit=60),
         GateSpec(measure="failed_calls", margin=0.9),
     ]
     result = run(scenario.model_copy(update={"gates": gates}), out=tmp_path / "drill")
@@ -528,6 +529,7 @@ def test_gates_on_what_the_app_does_and_what_its_exit_takes(tmp_path: Path) -> N
         "time_to_exit": "pass",
         "at once": "fail",
         "model_calls": "pass",
+        "call_seconds": "pass",
         "failed_calls": "pass",
     }
     assert result.exit_code == 1

@@ -11,9 +11,10 @@ import pytest
 from tests.harness.facts_of import pair, successes
 from tests.harness.test_verdict import gate, judged
 
-from exitdrill.measures import BY_NAME, MEASURES, NOT_SEQUENTIAL
+from exitdrill.measures import BY_NAME, MEASURES, NOT_SEQUENTIAL, gate_problem
 from exitdrill.measures.base import Looks, Pair
 from exitdrill.resolution import cases_that_resolve, resolution_warnings, resolutions
+from exitdrill.scenario import GateSpec
 from exitdrill.stats.power import Betting, fewest_of, paired_settles, share_settles
 
 SHARES = [
@@ -62,6 +63,16 @@ def test_with_the_fewest_cases_a_gate_passes_and_with_one_less_it_does_not(
     for n, status in ((found.at_least - 1, "open"), (found.at_least, "pass")):
         (after,) = judged(alike(measure, n, mode == "sequential"), each, alpha=alpha)
         assert after.status == status, after.reason
+
+
+@pytest.mark.parametrize("measure", [each.name for each in MEASURES])
+@pytest.mark.parametrize("kind", ["margin", "limit"])
+def test_a_plan_can_reckon_with_a_gate_on_any_measure(measure: str, kind: str) -> None:
+    half = {kind: 0.5}
+    if gate_problem(GateSpec.model_validate({"measure": measure, **half})) is None:
+        (found,) = resolutions(plan([gate(measure, **half)]))
+        assert 0 <= found.at_least <= 1_000
+        assert found.never is None
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,7 @@ def test_better_is_never_worse() -> None:
     ("limit", "status"),
     [
         (OWN_LOW - TINY, "pass"),
-        (OWN_LOW, "open"),
+        (OWN_LOW, "pass"),
         (OWN_HIGH, "open"),
         (OWN_HIGH + TINY, "fail"),
     ],
@@ -171,9 +171,9 @@ def test_a_share_with_a_limit_is_judged_by_its_own_one_sided_interval(
 
 
 @pytest.mark.parametrize(
-    ("limit", "status"), [(1.5 + TINY, "pass"), (1.5, "open"), (1.5 - TINY, "fail")]
+    ("limit", "status"), [(1.5 + TINY, "pass"), (1.5, "pass"), (1.5 - TINY, "fail")]
 )
-def test_a_time_with_a_limit(limit: float, status: str) -> None:
+def test_a_time_with_a_limit_may_reach_it(limit: float, status: str) -> None:
     (found,) = judged(waits(1.0, 1.5), gate("total_p95", limit=limit))
     assert (found.status, found.interval, found.estimate) == (status, None, 1.5)
 

@@ -225,7 +225,7 @@ class Measure:
     it, where none can. One with ``content`` says whether the answers say what they should, and not
     only what they look like. One ``of_app`` is there only where the app is run. A ``graded`` share
     is judged as a mean, of any value between 0 and 1 per case; a ``pooled`` one is one over the
-    things in all cases.
+    things in all cases. Of a percentile ``quantile`` says which, as a share.
     """
 
     name: str
@@ -245,6 +245,7 @@ class Measure:
     of_app: bool = False
     graded: bool = False
     pooled: bool = False
+    quantile: float | None = None
 
     @property
     def columns(self) -> Mapping[str, Column]:

@@ -258,6 +258,7 @@ def _measure(time: Time, q: float) -> Measure:
         time.column,
         strict=True,
         needs={**REPLAYED, **GENERATED} if time.column == "tpot" else REPLAYED,
+        quantile=q,
     )
 
 

@@ -140,8 +140,11 @@ class Test:
         return self.sign * (value - self.bound) >= -1e-9 * abs(self.bound)
 
     def good(self, interval: Interval) -> bool:
-        """Whether all of the interval is on the good side."""
+        """Whether all of the interval is on the good side. A limit itself is allowed, where a
+        margin is what is not."""
         low, high = interval
+        if not self.relative:
+            return low >= self.bound if self.sign > 0 else high <= self.bound
         return low > self.bound if self.sign > 0 else high < self.bound
 
     def bad(self, interval: Interval) -> bool:

@@ -130,7 +130,7 @@ def _unknown(test: Test, row: Row) -> tuple[Cause, str]:
     note = row.note or "not measured"
     if not note.startswith("no interval"):
         return "not_measured", note
-    if test.relative or test.measure.section != "latency":
+    if test.relative or test.measure.quantile is None:
         return "too_few", note
     n, needed = independent(test), fewest(test)  # one arm alone needs fewer than the row's two
     clustered = test.pair.clusters is not None
@@ -145,7 +145,7 @@ def _endless(test: Test, row: Row) -> str | None:
     """A percentile that is no time, because it is a request that failed."""
     values = [(test.pair.candidate, row.candidate), (test.pair.incumbent, row.incumbent)]
     for arm, value in values if test.relative else values[:1]:
-        if test.measure.section == "latency" and value is not None and math.isinf(value):
+        if test.measure.quantile is not None and value is not None and math.isinf(value):
             said = missed(arm, test.measure.reads)
             return f"the {test.measure.label} of {arm.name} is no time: {said}"
     return None

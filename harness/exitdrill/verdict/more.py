@@ -38,7 +38,7 @@ def more_cases(test: Test, row: Row, cause: Cause | None, design: Design) -> Mor
     """How many more cases would settle an open gate; None where that is not the question."""
     if cause == "undecided":
         return _undecided(test, row, design)
-    if cause == "too_few" and test.measure.section == "latency":
+    if cause == "too_few" and test.measure.quantile is not None:
         return takes(test.pair, scaled(test.pair, fewest(test) / independent(test)))
     if cause != "too_blunt":
         return None
@@ -55,7 +55,7 @@ def _undecided(test: Test, row: Row, design: Design) -> More | None:
         return unlikely(never)
     if math.isinf(_facing(value, interval, test.bound)):
         return (
-            _endless(test, design.alpha) if test.measure.section == "latency" else unlikely(ALONE)
+            _endless(test, design.alpha) if test.measure.quantile is not None else unlikely(ALONE)
         )
     goal = design.goal(good=distance > 0)
     if row.differing is None and not test.measure.graded:
@@ -183,4 +183,5 @@ def fewest(test: Test) -> int:
 
 
 def _percentile(test: Test) -> float:
-    return float(f"0.{test.measure.name.rpartition('_p')[2]}")
+    assert test.measure.quantile is not None
+    return test.measure.quantile
