@@ -122,7 +122,8 @@ class _Count:
         self._settings[_setting(asked)] += 1
         body, meta = dump(case.request.body), dump(case.meta())
         self._hash.add(case.id, case.request.operation, body, meta)
-        names = clusters_of(case, self._by)
+        runs_app = self._drillable.scenario.app_run is not None
+        names = clusters_of(case, self._by, runs_app=runs_app)
         self.alone += not names
         self._several += len(names) > 1
         self._labels.append(self._known.setdefault(names[0], number) if names else number)

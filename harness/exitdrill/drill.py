@@ -9,7 +9,6 @@ import itertools
 import json
 import os
 import signal
-import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
@@ -20,6 +19,7 @@ from typing import Any
 
 from exitdrill import progress
 from exitdrill.app.copies import environment_of, swap_of
+from exitdrill.app.folders import work_folder
 from exitdrill.app.log import Log, barred
 from exitdrill.app.parts import pending, runs_more
 from exitdrill.arms import record_broken, starting
@@ -321,8 +321,9 @@ def _currency(scenario: Scenario) -> str | None:
 
 
 def _begin(journal: Journal, drillable: Drillable, plan: Plan, swaps: Swaps) -> None:
-    journal.put_cases(drillable.workload, plan.document["workload"]["asked"], places(plan))
-    app = drillable.scenario.app
+    app, runs_app = drillable.scenario.app, drillable.scenario.app_run is not None
+    asked = plan.document["workload"]["asked"]
+    journal.put_cases(drillable.workload, asked, places(plan), runs_app=runs_app)
     journal.put_inputs(
         {
             "id": uuid.uuid4().hex,
@@ -376,9 +377,9 @@ def apply_swaps(scenario: Scenario) -> Swaps:
     app = inside(scenario.root, scenario.app.path, "app.path")
     before = environment_of(scenario.app_run)
     for name in scenario.candidates if scenario.app_run else scenario.swap:
-        with tempfile.TemporaryDirectory(prefix="exitdrill-") as workdir:
+        with work_folder() as workdir:
             try:
-                done = apply(app, swap_of(scenario, name), Path(workdir), environment=before)
+                done = apply(app, swap_of(scenario, name), workdir, environment=before)
                 code = compare_apart(app, done.path).to_json()
                 swaps[name] = {"diff": done.diff, "code": code}
             except SwapFailed as error:

@@ -213,16 +213,22 @@ class Journal:
         )
 
     def put_cases(
-        self, workload: Workload, limit: int | None = None, places: Sequence[int] | None = None
+        self,
+        workload: Workload,
+        limit: int | None = None,
+        places: Sequence[int] | None = None,
+        *,
+        runs_app: bool = False,
     ) -> None:
         """Record the workload, or its first ``limit`` cases; at once, in one transaction.
 
-        ``places`` says for each case where it stands; without it they stand as they come.
+        ``places`` says for each case where it stands; without it they stand as they come. Where the
+        app is run its inputs are what tells cases apart.
         """
 
         def write(db: sqlite3.Connection) -> None:
             numbered = enumerate(islice(workload, limit))
-            rows = (_row(places[n] if places else n, case) for n, case in numbered)
+            rows = (_row(places[n] if places else n, case, runs_app) for n, case in numbered)
             db.executemany("INSERT INTO cases VALUES (?, ?, ?, ?, ?, ?)", rows)
 
         self._writer.now(write)
@@ -490,10 +496,11 @@ def _busy(answers: int, nanoseconds: int, delays: str) -> Busy:
     return Busy(answers, nanoseconds / 1e9, Delays(counts))
 
 
-def _row(position: int, case: Case) -> tuple[Any, ...]:
+def _row(position: int, case: Case, runs_app: bool = False) -> tuple[Any, ...]:
     request = case.request
     body, meta = dump(request.body), dump(case.meta())
-    return position, case.id, request.operation, body, meta, fingerprint(request)
+    asked = fingerprint(case.run if runs_app else request)
+    return position, case.id, request.operation, body, meta, asked
 
 
 def _case(case_id: str, operation: Operation, body: str, meta: str) -> Case:

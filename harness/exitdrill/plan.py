@@ -38,7 +38,11 @@ DECIDING = ("gates", "alpha", "alpha_per_candidate", "power", "discordance")
 UNDECIDING = ("budget", "title")
 VETOES = ["a feature that the workload uses is missing", "the swap cannot be applied"]
 """What makes a candidate not ready whatever its gates say."""
-APP_VETOES = ["the app's own tests fail after the swap", "a call still goes to the incumbent"]
+APP_VETOES = [
+    "the app's dependencies cannot be installed after the swap",
+    "the app's own tests fail after the swap",
+    "a call still goes to the incumbent",
+]
 """The same, where the app is run."""
 
 

@@ -200,6 +200,9 @@ class AppRunSpec(Model):
     values of the ``environment`` may hold ``{incumbent.url}``, ``{incumbent.key}`` and
     ``{incumbent.model}``, and the same of ``{candidate.…}``; what names the candidate is not set as
     long as there is none. ``test`` is the app's own test command.
+
+    ``install`` makes what the app depends on, in the copy, after the swap and before the tests:
+    nothing that was installed before is linked into the copy then.
     """
 
     command: list[str] | None = Field(default=None, min_length=1)
@@ -219,6 +222,8 @@ class AppRunSpec(Model):
     environment: dict[str, str] = {}
     test: list[str] | None = Field(default=None, min_length=1)
     test_seconds: PositiveFloat = 600
+    install: list[str] | None = Field(default=None, min_length=1)
+    install_seconds: PositiveFloat = 600
 
     @model_validator(mode="after")
     def _one_way(self) -> AppRunSpec:
@@ -229,6 +234,8 @@ class AppRunSpec(Model):
         served = {"path", "ready", "startup_seconds", "header"} & self.model_fields_set
         if self.serve is None and served:
             raise ValueError(f"{min(served)} goes with serve only")
+        if self.install is None and "install_seconds" in self.model_fields_set:
+            raise ValueError("install_seconds goes with install only")
         if self.serve is not None and "path" not in self.model_fields_set:
             raise ValueError("serve needs a path that the input is posted to")
         if self.serve is not None and self.concurrency > 1 and not self.header:

@@ -151,7 +151,8 @@ class Server:
         command = [_fill(word, port) for word in self.config.command]
         command[0] = find_program(command[0], environment)
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("wb") as log:
+        self.log.write_bytes(b"")
+        with self.log.open("ab") as log:  # so that it can be cut off while it is written
             self._warden = subprocess.Popen(
                 [*_WARDEN, str(self.config.grace_seconds), *self.config.prefix, *command],
                 stdin=subprocess.PIPE,

@@ -101,19 +101,22 @@ def fingerprint(request: Request) -> bytes:
     return hashlib.sha256(same.encode()).digest()
 
 
-def clusters_of(case: Case, by: str) -> list[str]:
-    """The names of the clusters that a case is in; the first one counts, none: it is alone."""
+def clusters_of(case: Case, by: str, *, runs_app: bool = False) -> list[str]:
+    """The names of the clusters that a case is in; the first one counts, none: it is alone.
+
+    Where the app is run its input is what is asked.
+    """
     if by == "session":
         return [] if case.session is None else [case.session]
     if by == "request":
-        return [fingerprint(case.request).hex()]
+        return [fingerprint(case.run if runs_app else case.request).hex()]
     prefix = by.removeprefix(TAG) + ":"
     return [tag for tag in case.tags if tag.startswith(prefix)]
 
 
-def cluster_of(case: Case, by: str) -> str | None:
+def cluster_of(case: Case, by: str, *, runs_app: bool = False) -> str | None:
     """The name of a case's cluster; None where it is alone."""
-    return next(iter(clusters_of(case, by)), None)
+    return next(iter(clusters_of(case, by, runs_app=runs_app)), None)
 
 
 class Workload(Protocol):

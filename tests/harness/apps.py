@@ -93,6 +93,25 @@ class Handler(BaseHTTPRequestHandler):
 ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 """
 
+AGENT = """
+import json, sys
+import openai
+
+TOOLS = [{"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}]
+client = openai.OpenAI()
+messages = [{"role": "user", "content": sys.stdin.read()}]
+while True:
+    answer = client.chat.completions.create(model="m", messages=messages, tools=TOOLS, max_tokens=9)
+    message = answer.choices[0].message
+    if not message.tool_calls:
+        break
+    messages.append(message.model_dump(exclude_none=True))
+    for call in message.tool_calls:
+        found = "found " + json.loads(call.function.arguments)["what"]
+        messages.append({"role": "tool", "tool_call_id": call.id, "content": found})
+print(message.content)
+"""
+
 BY_COMMAND = {"command": ["{python}", "main.py"]}
 SERVE = ["{python}", "server.py", "{port}"]
 
@@ -190,6 +209,14 @@ def everything_in(folder: Path) -> bytes:
 def says(text: str, *tools: tuple[str, str]) -> Answer:
     """A scripted answer, with its usage."""
     return Answer(text=text, tool_calls=tools, input_tokens=5, output_tokens=3)
+
+
+def agent(request: Request) -> Answer:
+    """Calls its tool, and answers with what that found."""
+    last = request.body["messages"][-1]
+    if last["role"] == "tool":
+        return says(f"a{last['content'][-1]}")
+    return says("", ("look_up", json.dumps({"what": last["content"][1:]})))
 
 
 def processes() -> list[str]:

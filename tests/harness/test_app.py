@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 from tests.harness.apps import (
+    AGENT,
     BY_COMMAND,
     COMMAND,
     FUNCTION,
     SERVE,
     SERVER,
+    agent,
     app_scenario,
     calls_of,
     drilled,
@@ -21,7 +23,6 @@ from tests.harness.apps import (
     processes,
     program,
     row_of,
-    says,
 )
 from tests.harness.drills import Log, case_lines, in_turn, late, right, rows
 
@@ -175,34 +176,6 @@ def test_a_header_says_whose_a_call_is_that_was_left_behind(tmp_path: Path) -> N
     assert Counter((call["position"], call["repeat"]) for call in left).total() == 6
     for call in left:
         assert call["body"]["messages"][-1]["content"] == f"q{call['position']}"
-
-
-AGENT = """
-import json, sys
-import openai
-
-TOOLS = [{"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}]
-client = openai.OpenAI()
-messages = [{"role": "user", "content": sys.stdin.read()}]
-while True:
-    answer = client.chat.completions.create(model="m", messages=messages, tools=TOOLS, max_tokens=9)
-    message = answer.choices[0].message
-    if not message.tool_calls:
-        break
-    messages.append(message.model_dump(exclude_none=True))
-    for call in message.tool_calls:
-        found = "found " + json.loads(call.function.arguments)["what"]
-        messages.append({"role": "tool", "tool_call_id": call.id, "content": found})
-print(message.content)
-"""
-
-
-def agent(request: Request) -> Answer:
-    """Calls its tool, and answers with what that found."""
-    last = request.body["messages"][-1]
-    if last["role"] == "tool":
-        return says(f"a{last['content'][-1]}")
-    return says("", ("look_up", json.dumps({"what": last["content"][1:]})))
 
 
 def test_an_agent_loop_is_one_trial_of_several_calls(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ import pytest
 from tests.harness.apps import processes
 
 from exitdrill.app import process
-from exitdrill.app.confine import landlock_version
 from exitdrill.app.process import Ended, Place, given_to, run, words
 from exitdrill.errors import ServerFailed
 
@@ -88,34 +87,3 @@ async def test_a_program_that_is_not_there(place: Place) -> None:
     ended = await run(["./no-such-file"], b"", place, 5)
     assert ended.code == 127
     assert "cannot start './no-such-file'" in ended.errors
-
-
-@pytest.mark.skipif(landlock_version() == 0, reason="this kernel has no Landlock")
-@pytest.mark.parametrize(
-    ("code", "code_of_exit"),
-    [
-        ("open('here', 'w'); import os; os.rename('here', os.environ['HOME'] + '/there')", 0),
-        ("open('/dev/null', 'w').write('x')", 0),
-        ("open('{out}/new', 'w')", 1),
-        ("open('{out}/kept', 'a')", 1),
-        ("import os; os.remove('{out}/kept')", 1),
-        ("import os; os.truncate('{out}/kept', 0)", 1),
-        ("import os; os.mkdir('{out}/folder')", 1),
-        ("import os; os.symlink('{out}/kept', 'link'); open('link', 'w')", 1),
-        ("import subprocess as s; s.run(['sh', '-c', 'echo x > {out}/kept'], check=True)", 1),
-    ],
-)
-async def test_where_a_contained_command_may_write(
-    code: str, code_of_exit: int, place: Place, tmp_path: Path
-) -> None:
-    (tmp_path / "kept").write_text("as it was")
-    ended = await ran(code.replace("{out}", str(tmp_path)), place)
-    assert ended.code == code_of_exit, ended.errors
-    assert (tmp_path / "kept").read_text() == "as it was"
-    assert set(os.listdir(tmp_path)) == {"copy", "scratch", "kept"}
-
-
-@pytest.mark.skipif(landlock_version() < 6, reason="this kernel cannot keep signals back")
-async def test_a_contained_command_ends_nobody_else(place: Place) -> None:
-    ended = await ran(f"import os; os.kill({os.getpid()}, 0)", place)
-    assert "Operation not permitted" in ended.errors

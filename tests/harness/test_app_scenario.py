@@ -6,15 +6,27 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.harness.apps import COMMAND, SERVER, program
+from tests.harness.apps import (
+    BY_COMMAND,
+    COMMAND,
+    SERVER,
+    app_scenario,
+    inputs,
+    program,
+    row_of,
+)
+from tests.harness.drills import Log
 
 from exitdrill.app.copies import copy_of, environment_of, swap_of
+from exitdrill.backend import Request
+from exitdrill.drill import run
 from exitdrill.drillable import check
 from exitdrill.errors import UsageError
 from exitdrill.judge.question import question_of
 from exitdrill.plan import make_plan
 from exitdrill.planning import lines
 from exitdrill.scenario import Scenario, load
+from exitdrill.workload import Case, CaseList
 
 HEAD = """
 incumbent = "old"
@@ -223,3 +235,42 @@ def test_what_is_installed_is_linked_into_the_copy(tmp_path: Path) -> None:
     assert (copy / ".venv" / "there").exists()
     assert not (copy / ".git").exists()
     assert not (copy / "web").is_symlink()
+
+
+RECORDED_TWICE = {"messages": [{"role": "user", "content": "what the app said to its model"}]}
+INPUTS = ["q1", "q1", {"a": 1, "b": 2}, {"b": 2, "a": 1}, "q2"]
+
+
+@pytest.mark.parametrize("beside_a_request", [True, False])
+def test_cases_with_one_input_are_the_same_request(beside_a_request: bool, tmp_path: Path) -> None:
+    program(tmp_path, {"main.py": "print('x')"})
+    cases = [
+        Case(f"c{n}", Request("chat", RECORDED_TWICE | {"seed": n}), tags=(f"x:{n}",), input=value)
+        if beside_a_request
+        else Case(f"c{n}", Request("app", {"input": value}), tags=(f"x:{n}",))
+        for n, value in enumerate(INPUTS)
+    ]
+    log = Log()
+    scenario = app_scenario(
+        tmp_path, BY_COMMAND, CaseList(cases), old=log.adapter(), new=log.adapter()
+    ).model_copy(update={"clusters": "request", "gates": []})
+    plan = make_plan(check(scenario)).document["clusters"]
+    assert (plan["count"], plan["largest"]) == (3, 2)
+    by_tag = scenario.model_copy(update={"clusters": "tag:x"})
+    result = run(by_tag, out=tmp_path / "drill")
+    assert any("only 3 distinct requests" in each for each in result.report["not_tested"])
+    replayed = scenario.model_copy(update={"app": None})
+    if beside_a_request:
+        assert make_plan(check(replayed)).document["clusters"]["count"] == len(INPUTS)
+
+
+def test_what_is_measured_knows_the_same_clusters(tmp_path: Path) -> None:
+    program(tmp_path, {"main.py": COMMAND})
+    log = Log()
+    workload = inputs(*(f"q{n % 3}" for n in range(6)))
+    scenario = app_scenario(
+        tmp_path, BY_COMMAND, workload, old=log.adapter(), new=log.adapter()
+    ).model_copy(update={"clusters": "request"})
+    result = run(scenario, out=tmp_path / "drill")
+    note = row_of(result, "drift", "success")["note"]
+    assert "3 clusters" in note

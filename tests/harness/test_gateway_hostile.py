@@ -94,6 +94,8 @@ async def test_a_token_that_is_nobodys(scene: Scene, token: str) -> None:
     response = await post(scene, f"/t/{token}{CHAT}")
     assert response.status_code == 404
     assert scene.door.token not in error_of(response)["message"]
+    (call,) = scene.calls
+    assert (call.owner, call.request) == (None, None), "it had the key: somebody has to count it"
 
 
 @pytest.mark.parametrize(

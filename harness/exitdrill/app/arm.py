@@ -7,16 +7,18 @@ exchange is the app's answer; the exchanges with the models are recorded beside 
 from __future__ import annotations
 
 import asyncio
-import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from exitdrill.app.calls import Ledger, TrialCalls
 from exitdrill.app.copies import copy_of
-from exitdrill.app.running import CommandRunner, Home, Ran, Runner, ServedRunner
+from exitdrill.app.folders import work_folder
+from exitdrill.app.home import Home
+from exitdrill.app.process import FILLED, FLOOD, Ended
+from exitdrill.app.running import CommandRunner, Ran, Runner
+from exitdrill.app.served import ServedRunner
 from exitdrill.app.ways import Entrance, Ways
 from exitdrill.backend import Event, Finish, Request, Text
 from exitdrill.budget import Budget
@@ -33,11 +35,21 @@ TESTS = -2
 
 @dataclass(frozen=True)
 class Tested:
-    """What came of the app's own tests: whether they passed, the seconds, what they said."""
+    """What came of the app's own tests, or of installing it: whether that passed, the seconds, what
+    it said."""
 
     passed: bool
     seconds: float
     said: str
+
+    @classmethod
+    def of(cls, ended: Ended, limit: float, hide: Callable[[str], str]) -> Tested:
+        """What came of a command that had so many seconds."""
+        output = ended.output.decode("utf-8", "replace").strip()[-1000:]
+        how = {"timeout": f"took longer than {limit:g} s", "flood": FLOOD, "filled": FILLED}
+        parts = (how.get(ended.why, ended.exit), output, ended.errors[-1000:])
+        said = "\n".join(part for part in parts if part)
+        return cls(ended.why == "itself" and ended.code == 0, ended.seconds, hide(said))
 
 
 @dataclass(frozen=True)
@@ -105,12 +117,14 @@ class AppAsker:
         finally:
             await self._let_out(entrance, calls)
         self._check(calls)
-        hidden = Redactor.of(entrance.secrets)
-        output = ended.output.decode("utf-8", "replace").strip()[-1000:]
-        how = f"took longer than {self.spec.test_seconds:g} s" if ended.why == "timeout" else ""
-        said = "\n".join(part for part in (how or ended.exit, output, ended.errors[-1000:]) if part)
-        passed = ended.why == "itself" and ended.code == 0
-        return Tested(passed, ended.seconds, hidden(said))
+        return Tested.of(ended, self.spec.test_seconds, Redactor.of(entrance.secrets))
+
+    async def install(self) -> Tested | None:
+        """Install what the app depends on; None where nothing says how. Raises `ServerFailed`."""
+        if self.spec.install is None:
+            return None
+        seconds = self.spec.install_seconds
+        return Tested.of(await self.home.install(self.spec.install, seconds), seconds, self.hide)
 
     def hide(self, text: str) -> str:
         """The text without what would let somebody in at the gateways."""
@@ -191,8 +205,7 @@ async def app_of(
     ledger = Ledger(journal, budget, prices, bounded)
     ways = Ways(arm.name, arm.backend, scenario.backends, scenario.incumbent, ledger)
     async with AsyncExitStack() as stack:
-        folder = tempfile.TemporaryDirectory(prefix="exitdrill-app-", ignore_cleanup_errors=True)
-        work = Path(stack.enter_context(folder))
+        work = stack.enter_context(work_folder())
         scratch = work / "scratch"
         scratch.mkdir()
         applied = alter(copy_of(scenario, arm.name, work))

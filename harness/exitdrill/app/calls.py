@@ -93,9 +93,9 @@ class Ledger:
     """Charges and records the calls of one arm's app.
 
     ``prices`` are by the backend that a call goes to. With ``bounded`` the budget needs every call
-    to say how long its answer may be. ``strays`` counts the calls that named no trial: they are not
-    let through, for nobody could say whose they are. ``left_behind`` counts those that went to
-    another backend than the arm's.
+    to say how long its answer may be. ``strays`` counts the calls that named no trial, or one that
+    was over: they are not let through, for nobody could say whose they are. ``left_behind`` counts
+    those that went to another backend than the arm's.
     """
 
     journal: Journal
@@ -120,7 +120,6 @@ class Ledger:
         """Let a call through, or raise `DrillStopped`."""
         calls, request = self._trials.get(call.owner or ""), call.request
         if calls is None or request is None:
-            self.strays += 1
             raise DrillStopped("this call names no trial: pass X-Exitdrill-Trial on to it")
         if calls.stopped is not None:
             raise calls.stopped
@@ -149,7 +148,8 @@ class Ledger:
     def record(self, to: str, call: Call) -> None:
         """Put a call on the record, and settle what it cost."""
         calls = self._trials.get(call.owner or "")
-        if calls is None:  # it was refused, and is nobody's
+        if calls is None:  # it was refused
+            self.strays += 1
             return
         made = AppCall(
             key=calls.key,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +14,15 @@ USUAL = {"OPENAI_BASE_URL": "url", "OPENAI_API_KEY": "key"}
 """What the official SDKs read: that of the arm under drill, unless the scenario sets it."""
 MOST_FOLDERS = 10_000
 INSTALLED = "node_modules"
+OF_NETWORK = (
+    *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
+    *("ssl_cert_file", "ssl_cert_dir", "requests_ca_bundle", "node_extra_ca_certs"),
+    *("pip_index_url", "pip_extra_index_url", "pip_find_links", "pip_no_index", "pip_cert"),
+    *("uv_index_url", "uv_default_index", "npm_config_registry", "npm_config_cafile"),
+)
+"""What an installation gets of the drill's own environment, in either case: where packages come
+from, and the way there. None that holds a password."""
+_PASSWORD = re.compile(r"://[^/\s]*@")
 
 
 def environment_of(run: AppRunSpec | None) -> dict[str, str]:
@@ -44,13 +54,14 @@ def swap_of(scenario: Scenario, name: str) -> Swap:
 def copy_of(scenario: Scenario, name: str, workdir: Path) -> AppliedSwap:
     """An arm's copy of the app, with what is installed in it within reach.
 
-    Raises `SwapFailed`.
+    Where the app is installed anew nothing is: it would be written through. Raises `SwapFailed`.
     """
     assert scenario.app is not None
     app = scenario.root / scenario.app.path
     swap = Swap() if name == scenario.incumbent else swap_of(scenario, name)
     applied = apply(app, swap, workdir, environment=environment_of(scenario.app_run))
-    _link_installed(app, applied.path)
+    if scenario.app_run is None or scenario.app_run.install is None:
+        _link_installed(app, applied.path)
     return applied
 
 
@@ -80,4 +91,13 @@ def minimal(scratch: Path, inherited: Mapping[str, str]) -> dict[str, str]:
         "HOME": str(scratch),
         "TMPDIR": str(scratch),
         "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+def of_network(inherited: Mapping[str, str]) -> dict[str, str]:
+    """What an installation needs to find its packages."""
+    return {
+        name: value
+        for name, value in inherited.items()
+        if name.lower() in OF_NETWORK and not _PASSWORD.search(value)
     }

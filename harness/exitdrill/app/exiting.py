@@ -1,8 +1,9 @@
 """The app makes the exit: step by step, each timed and on the record, and then the way back.
 
-For each arm: its copy with the swap applied, the app's own tests, the first right answer. A
-candidate whose app does not start, or whose tests fail where they passed before, is asked nothing
-more. After the replay the app goes back to the incumbent, as it was before.
+For each arm: its copy with the swap applied, its dependencies, the app's own tests, the first right
+answer. A candidate whose app cannot be installed, does not start, or whose tests fail where they
+passed before, is asked nothing more. After the replay the app goes back to the incumbent, as it was
+before.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from exitdrill.app.arm import AppAsker, app_of
+from exitdrill.app.folders import remove_abandoned
 from exitdrill.app.log import Log
 from exitdrill.budget import Budget
 from exitdrill.checkers import Checker, CheckerProblem
@@ -32,8 +34,9 @@ LONGEST_LINE = 200
 HANDFUL = 5
 """Cases that are tried until one is right, and those of the way back."""
 COPY, APPLY = "copy the app", "apply the swap"
-TESTS, START = "the app's own tests", "start the app"
+DEPENDENCIES, TESTS, START = "dependencies", "the app's own tests", "start the app"
 FIRST = "first right answer"
+NOT_INSTALLED = "the app's dependencies cannot be installed"
 
 
 @asynccontextmanager
@@ -50,6 +53,7 @@ async def running(
     Raises `DrillStopped` where the incumbent's is not.
     """
     log = Log(journal)
+    remove_abandoned()
     async with AsyncExitStack() as stack:
         ready = []
         for arm in sorted(arms, key=lambda each: each.name != scenario.incumbent):
@@ -66,11 +70,14 @@ async def running(
 
 
 def _count_strays(arms: Sequence[Arm], journal: Journal) -> None:
+    """Note what belongs to no trial."""
     log = Log(journal)
     for arm in arms:
-        if isinstance(arm.asks, AppAsker) and arm.asks.ledger.strays:
-            log.of(arm.name)["strays"] += arm.asks.ledger.strays
-            log.put()
+        if isinstance(arm.asks, AppAsker):
+            known = log.of(arm.name)
+            known["strays"] += arm.asks.ledger.strays
+            known["floods"] = known.get("floods", 0) + arm.asks.runner.floods
+    log.put()
 
 
 async def go_back(
@@ -108,14 +115,19 @@ async def _undone(
     async with AsyncExitStack() as stack:
         with _step(steps, "undo the swap"):
             asker = await stack.enter_async_context(app_of(scenario, arm, journal, budget))
+        failure = await installed(asker, steps)
+        if failure is not None:
+            raise DrillStopped(failure)
         if asker.spec.serve is not None:
             with _step(steps, START):
                 await asker.runner.start()
         with _step(steps, "check a handful of cases"):
-            return [
+            found = [
                 is_right(exchange, case, checkers)
                 async for case, exchange in _tried(asker, journal, WAY_BACK)
             ]
+        log.of(arm.name)["strays"] += asker.ledger.strays
+        return found
 
 
 @dataclass
@@ -138,7 +150,9 @@ class _Exit:
             asker = await stack.enter_async_context(
                 app_of(self.scenario, self.arm, self.log.journal, self.budget)
             )
-        if known["tests"] is None:
+        if known["failure"] is None:
+            known["failure"] = await installed(asker, steps)
+        if known["failure"] is None and known["tests"] is None:
             await self._test(asker, known, steps)
         if known["failure"] is None:
             await self._start(asker, known, steps)
@@ -191,6 +205,18 @@ class _Exit:
                 name = FIRST if judged else "first answer (nobody says what is right)"
                 known["steps"].append({"step": name, "seconds": time.monotonic() - began})
                 return
+
+
+async def installed(asker: AppAsker, steps: list[dict[str, Any]]) -> str | None:
+    """Install what the app depends on; why that failed, None where it did not."""
+    if asker.spec.install is None:
+        return None
+    with _step(steps, DEPENDENCIES):
+        try:
+            done = await asker.install()
+        except ServerFailed as error:
+            return f"{NOT_INSTALLED}: {brief(str(error))}"
+    return None if done is None or done.passed else f"{NOT_INSTALLED}: {brief(done.said)}"
 
 
 async def _tried(

@@ -27,7 +27,7 @@ class Log:
     def of(self, name: str) -> dict[str, Any]:
         """One arm's record: ``steps``, ``tests`` and ``failure``."""
         return self.arms.setdefault(
-            name, {"steps": [], "tests": None, "failure": None, "strays": 0}
+            name, {"steps": [], "tests": None, "failure": None, "strays": 0, "floods": 0}
         )
 
     def put(self) -> None:

@@ -1,7 +1,7 @@
 """The parts of a swap that can be left out one by one, and what it takes to try that.
 
 Hunks in the app's tests are never left out, for they are the checks; nor are those that name
-dependencies, for nothing is installed anew.
+dependencies, where nothing is installed anew.
 """
 
 from __future__ import annotations
@@ -26,8 +26,6 @@ MOST_HUNKS = 24
 """Where there are more, whole files are left out instead."""
 MOST_RUNS = 24
 """With hunks left out; that with the whole swap comes first."""
-NEVER = frozenset({"test", "dependency"})
-"""The classes of files whose hunks are never left out."""
 UNDER_WAY = "under_way"
 """What the record of a candidate says until its search has ended."""
 
@@ -91,7 +89,9 @@ def parts_of(scenario: Scenario, name: str, folder: Path) -> Parts:
         return Parts(None, before, environment)
     variables = list(_variables(scenario, name, environment))
     classes = scenario.app.classes
-    hunks = [each for each in found if class_of(each.path, classes) not in NEVER]
+    run = scenario.app_run
+    never = {"test"} if run is not None and run.install is not None else {"test", "dependency"}
+    hunks = [each for each in found if class_of(each.path, classes) not in never]
     if len(hunks) + len(variables) > MOST_HUNKS:
         hunks = by_file(hunks)
     hunks += variables

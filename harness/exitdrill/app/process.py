@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from exitdrill.app.confine import command_of, landlock_version
+from exitdrill.app.disk import BY_RUNNING, Disk
 from exitdrill.server import STOP_MARGIN, TAIL_LINES, WARDEN, describe_exit, find_program
 
 MOST_OUTPUT = 1_000_000
@@ -30,21 +32,28 @@ TAIL_BYTES = 4_000
 GRACE_SECONDS = 1.0
 _CHUNK = 65_536
 
-Why = Literal["itself", "timeout", "flood", "stopped"]
+Why = Literal["itself", "timeout", "flood", "filled", "stopped"]
+"""``flood``: of its output; ``filled``: of its folders."""
+FLOOD = "the app wrote without end, and was ended"
+FILLED = "the app wrote more to its folders than it may, and was ended"
+TOO_LARGE = 128 + signal.SIGXFSZ
+"""The exit code of what would have made a file larger than it may be."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a command runs: its folder, its environment, and the folders that it may write to."""
+    """Where a command runs: its folder, its environment, and the folders that it may write to, no
+    file larger than ``largest`` bytes."""
 
     folder: Path
     environment: Mapping[str, str]
     writable: Sequence[Path]
+    largest: int = BY_RUNNING.bytes
 
     @property
     def prefix(self) -> list[str]:
-        """What keeps a command in its folders, where the platform offers that."""
-        return command_of(list(self.writable)) if contained() else []
+        """What keeps a command in its bounds, and in its folders where the platform offers that."""
+        return command_of(list(self.writable) if contained() else [], self.largest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +101,10 @@ async def run(
     place: Place,
     seconds: float,
     stop: asyncio.Event | None = None,
+    disks: Sequence[Disk] = (),
 ) -> Ended:
-    """Run a command until it ends, or for so many seconds, or until ``stop`` is set.
+    """Run a command until it ends, or for so many seconds, or until ``stop`` is set, or too much
+    was written to one of its ``disks``.
 
     It, and all that it started, has ended when this returns, or raises.
     """
@@ -116,7 +127,7 @@ async def run(
         said, complained = _Heard(MOST_OUTPUT, MOST_OUTPUT), _Heard(TAIL_BYTES, MOST_ERRORS)
         reading = asyncio.gather(said.read(out), complained.read(errors))
         try:
-            why = await _wait(warden, (said, complained), seconds, stop)
+            why = await _wait(warden, (said, complained), seconds, stop, disks)
         finally:
             await _end(warden)
             await asyncio.wait({reading}, timeout=STOP_MARGIN)
@@ -127,13 +138,18 @@ async def run(
 
 
 async def _wait(
-    warden: Process, heard: Sequence[_Heard], seconds: float, stop: asyncio.Event | None
+    warden: Process,
+    heard: Sequence[_Heard],
+    seconds: float,
+    stop: asyncio.Event | None,
+    disks: Sequence[Disk],
 ) -> Why:
     """Wait for what comes first."""
     ended = asyncio.create_task(warden.wait())
     flooded = [asyncio.create_task(each.too_much.wait()) for each in heard]
     stopped = asyncio.create_task((stop or asyncio.Event()).wait())
-    every = {ended, *flooded, stopped}
+    filled = {asyncio.create_task(disk.filled()) for disk in disks}
+    every = {ended, *flooded, stopped, *filled}
     try:
         done, _ = await asyncio.wait(every, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -143,6 +159,8 @@ async def _wait(
         return "stopped"
     if done & {*flooded}:
         return "flood"
+    if done & filled:
+        return "filled"
     return "itself" if ended in done else "timeout"
 
 

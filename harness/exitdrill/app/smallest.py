@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from exitdrill.app.arm import AppAsker, app_of
-from exitdrill.app.exiting import brief, is_right
+from exitdrill.app.exiting import brief, installed, is_right
 from exitdrill.app.log import Log
 from exitdrill.app.parts import (
     MOST_CASES,
@@ -236,6 +236,8 @@ class _Search:
     ) -> str | None:
         """The checks, the cheapest first, up to the first that fails."""
         first = run * (MOST_CASES + 1)
+        if why := await installed(asker, []):
+            return why
         if self.found.record["tests"]:
             tested = await asker.test((POSITION, asker.name, first))
             if tested is not None and not tested.passed:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from exitdrill.journal import Journal
+from exitdrill.measures.change import change_counts
 
 Json = dict[str, Any]
 NOTHING: Mapping[str, Any] = {}
@@ -75,7 +76,8 @@ def section(journal: Journal, plan: Mapping[str, Any]) -> Json | None:
         "how": how,
         "command": said,
         "contained": known.get("contained"),
-        "test": None if run["test"] is None else " ".join(run["test"]),
+        "install": _words(run.get("install")),
+        "test": _words(run["test"]),
         "arms": [_arm(journal, known, name, name == plan["incumbent"]) for name in names],
         "way_back": known.get("way_back"),
     }
@@ -93,9 +95,27 @@ def not_tested(journal: Journal, plan: Mapping[str, Any]) -> Iterator[str]:
     back = known.get("way_back")
     if back is None or back["failure"] is not None:
         yield "The way back."
+    yield from _not_installed(journal, plan)
     if plan["app"]["test"] is None:
         yield "The app's own tests: the scenario names none."
     yield "How long people take for an exit, and the contract's terms."
+
+
+def _words(command: list[str] | None) -> str | None:
+    return None if command is None else " ".join(command)
+
+
+def _not_installed(journal: Journal, plan: Mapping[str, Any]) -> Iterator[str]:
+    if plan["app"].get("install") is not None:
+        return
+    classes = journal.input("classes", {})
+    for name in plan["candidates"]:
+        diff = journal.input("swaps", {}).get(name, {}).get("diff")
+        if diff and change_counts(diff, classes).files["dependency"]:
+            yield (
+                f"What {name}'s swap does to what the app depends on: dependencies changed by the "
+                "swap were not installed (app.run.install says how)."
+            )
 
 
 def _arm(journal: Journal, known: Mapping[str, Any], name: str, incumbent: bool) -> Json:
@@ -113,6 +133,7 @@ def _arm(journal: Journal, known: Mapping[str, Any], name: str, incumbent: bool)
         "tests": arm.get("tests"),
         "failure": arm.get("failure"),
         "strays": arm.get("strays", 0),
+        "floods": arm.get("floods", 0),
         "steps": steps,
         "smallest": smallest(journal, name),
         "seconds": sum(step["seconds"] for step in steps) if steps else None,

@@ -229,10 +229,12 @@ class Gateway:
         return _json(call, envelope)
 
     def _check_owner(self, request: web.BaseRequest, owner: str | None) -> None:
-        """Refuse what comes through a door that is not there, or is not any more."""
+        """Refuse what comes through a door that is not there, or is not any more: it has the key,
+        so it is on record."""
         token = _token(request)
         if token is not None and (owner is None or self._doors.owner(token) is None):
-            raise Refused(404, "this base URL is no trial's, or its trial is over", kind="auth")
+            message = "this base URL, or header, is no trial's, or its trial is over"
+            raise Refused(404, message, kind="rejected")
 
     async def _bounded(
         self, request: web.BaseRequest, call: Call, endpoint: Endpoint

@@ -27,6 +27,7 @@ from exitdrill.measures import (
     throughput,
     tokens,
     tools,
+    wire,
     wording,
 )
 from exitdrill.measures.base import Measure
@@ -36,6 +37,7 @@ from exitdrill.scenario import GateSpec
 MEASURES: tuple[Measure, ...] = (
     *success.MEASURES,
     *calls.MEASURES,
+    *wire.MEASURES,
     *agreement.MEASURES,
     *excess.MEASURES,
     *fields.MEASURES,

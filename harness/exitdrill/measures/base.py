@@ -45,7 +45,7 @@ class TrialView:
     arm's own answer in its next repeat, ``judgement`` what a judge said of it beside the
     incumbent's, where one was to be asked. ``embed`` says how alike two texts are to an embedding
     model, None where the scenario names none. ``app`` says that the answer is that of an app that
-    was run; ``calls`` are those that it made.
+    was run; ``calls`` are those that it made, ``reference_calls`` those of the incumbent's trial.
     """
 
     trial: Trial
@@ -58,6 +58,7 @@ class TrialView:
     embed: Callable[[str, str], float] | None = None
     app: bool = False
     calls: Sequence[AppCall] = ()
+    reference_calls: Sequence[AppCall] | None = None
 
     @property
     def failed(self) -> bool:

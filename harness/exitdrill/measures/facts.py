@@ -149,7 +149,7 @@ class Facts:
             return last
         names = self._names
         _, following = next(self._journal.cases(last, last + 1))
-        name = cluster_of(following, self._plan["clusters"]["by"])
+        name = self._cluster(following)
         if name is None or name not in names:
             return last
         return int(np.argmax(self._labels == names[name]))
@@ -164,9 +164,12 @@ class Facts:
     def _see_cluster(self, position: int, case: Case) -> None:
         if self._labels is None:
             return
-        name = cluster_of(case, self._plan["clusters"]["by"])
+        name = self._cluster(case)
         number = position if name is None else self._names.setdefault(name, position)
         self._labels[position] = number
+
+    def _cluster(self, case: Case) -> str | None:
+        return cluster_of(case, self._plan["clusters"]["by"], runs_app=self._runs_app)
 
     def arm(self, name: str) -> ArmFacts:
         """One arm's facts."""
@@ -202,21 +205,26 @@ class Facts:
         }
         checker = self._checkers[case.checker] if case.checker else None
         judged = self.judgements.of_case(trials) if self.judgements else {}
+        made = {(trial.arm, trial.repeat): calls.of(trial) for trial in trials}
         return [
             TrialView(
                 trial,
                 case,
                 reply,
                 checker,
-                answers.get((self._incumbent, reference_of(trial, self._incumbent, self._repeats))),
+                answers.get(self._reference(trial)),
                 answers.get((trial.arm, (trial.repeat + 1) % self._repeats[trial.arm])),
                 judged.get((trial.arm, trial.repeat)),
                 self._embedder.similarity if self._embedder else None,
                 self._runs_app,
-                calls.of(trial),
+                made[trial.arm, trial.repeat],
+                made.get(self._reference(trial)),
             )
             for trial, reply in zip(trials, replies, strict=True)
         ]
+
+    def _reference(self, trial: Trial) -> tuple[str, int]:
+        return self._incumbent, reference_of(trial, self._incumbent, self._repeats)
 
     def _measure(self, view: TrialView) -> Measured:
         values = {name: self._value(name, column, view) for name, column in self._columns.items()}

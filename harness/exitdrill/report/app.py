@@ -71,8 +71,14 @@ def _sentences(app: Mapping[str, Any], incumbent: str) -> Iterator[str]:
             yield f"{arm['name']}: {arm['failure']}"
         if arm["strays"]:
             yield (
-                f"{arm['name']}: {count_of(arm['strays'], 'call')} of the app named no trial, and "
-                "got no answer: it has to pass the header X-Exitdrill-Trial on to its model calls."
+                f"{arm['name']}: {count_of(arm['strays'], 'call')} of the app named no trial, or "
+                "one that was over, and got no answer: it has to pass the header X-Exitdrill-Trial "
+                "on to its model calls, and to make none after it has answered."
+            )
+        if arm.get("floods"):
+            yield (
+                f"{arm['name']}: the app wrote without end while no trial was there to say so, and "
+                f"was ended: {count_of(arm['floods'], 'time')}."
             )
         if arm.get("smallest") is not None:
             yield f"{arm['name']}: {needless(arm['smallest'])}"
