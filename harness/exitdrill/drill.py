@@ -35,6 +35,7 @@ from exitdrill.errors import (
 )
 from exitdrill.journal import NOT_BEGUN, Journal
 from exitdrill.judge.asking import ask_judge
+from exitdrill.keyshapes import mask, mask_diff, mask_json
 from exitdrill.monitor import Monitor
 from exitdrill.plan import (
     Plan,
@@ -261,9 +262,10 @@ def _note_edits(
 
 
 def _secrets(scenario: Scenario) -> list[str]:
-    """The keys that the scenario names, and whatever else the environment holds of that kind: an
-    adapter may know its vendor's variable by itself."""
+    """The keys that the scenario names, what an app is passed, and whatever else the environment
+    holds of that kind: an adapter may know its vendor's variable by itself."""
     named = {backend.key_env for backend in scenario.backends.values()}
+    named |= set(scenario.app_run.pass_ if scenario.app_run else ())
     return [value for name, value in os.environ.items() if name in named or looks_secret(name)]
 
 
@@ -368,7 +370,10 @@ def _free_folder(name: str) -> Path:
 
 
 def apply_swaps(scenario: Scenario) -> Swaps:
-    """Each candidate's swap, applied to a copy of the app: what it changes, or why it failed."""
+    """Each candidate's swap, applied to a copy of the app: what it changes, or why it failed.
+
+    What looks like a secret is masked: all of it is recorded.
+    """
     from exitdrill.code.apart import compare_apart
 
     swaps: Swaps = {}
@@ -381,9 +386,9 @@ def apply_swaps(scenario: Scenario) -> Swaps:
             try:
                 done = apply(app, swap_of(scenario, name), workdir, environment=before)
                 code = compare_apart(app, done.path).to_json()
-                swaps[name] = {"diff": done.diff, "code": code}
+                swaps[name] = {"diff": mask_diff(done.diff), "code": mask_json(code)}
             except SwapFailed as error:
-                swaps[name] = {"error": error.message}
+                swaps[name] = {"error": mask(error.message)}
     return swaps
 
 

@@ -25,6 +25,9 @@ from exitdrill.measures import BY_NAME, embedding, gate_problem
 from exitdrill.scenario import BudgetSpec, CheckerSpec, Scenario
 from exitdrill.workload import Case, CaseList, Workload, open_workload, output_limit
 
+_IN_PIECES = ("ttft_", "tpot_", "queued_")
+"""What the measures of a stream's times begin with."""
+
 
 @dataclass(frozen=True)
 class Drillable:
@@ -152,6 +155,11 @@ def _check_gates(scenario: Scenario) -> None:
             problem = problem or "nobody judges: give a [judge] with a backend"
         if gate.measure in BY_NAME and BY_NAME[gate.measure].of_app and not scenario.app_run:
             problem = problem or "it is of an app that is run: give [app.run]"
+        if scenario.app_run and gate.measure.startswith(_IN_PIECES):
+            problem = problem or (
+                "is never measured: the answer of an app comes in one piece; total_p95 is the "
+                "time that the app takes, call_seconds that of its model calls"
+            )
         if problem:
             bound = "margin" if gate.limit is None else "limit"
             place = bound if problem.startswith(("is a share", "cannot fail")) else "measure"

@@ -40,7 +40,7 @@ ErrorKind = Literal[
 ]
 """What can go wrong with a request. ``rejected``: an edit that the scenario does not allow;
 ``crashed``: the process that computes for us, or the app, died or ran out of memory; ``cancelled``:
-whoever asked did not wait for the whole answer; ``flood``: the app wrote without end;
+whoever asked did not wait for the whole answer; ``flood``: the app wrote too much;
 ``left_behind``: the app asked the incumbent, which it was to have left."""
 
 ERROR_KINDS: tuple[ErrorKind, ...] = get_args(ErrorKind)

@@ -21,18 +21,21 @@ from exitdrill.errors import JournalError, ScenarioError
 from exitdrill.files import replacing
 from exitdrill.judge.plan import most_of_judge, registered
 from exitdrill.measures import BY_NAME, sequential_problem
+from exitdrill.measures.unified_diff import parse_diff
 from exitdrill.records import Spend
 from exitdrill.redaction import Redactor
 from exitdrill.resolution import resolution_warnings
 from exitdrill.scenario import BackendSpec, Scenario
 from exitdrill.sentences import count_of
-from exitdrill.swap import files_of
+from exitdrill.swap import SwapFailed, beside_head, files_of
 from exitdrill.workload import TAG
 
 SCHEMA_VERSION = 3
 SMALLEST_BLOCK = 32
 GREEDY_REPEATS = 2
 SAMPLED_REPEATS = 3
+MOST_NAMED = 3
+"""Files that a warning names."""
 DECIDING = ("gates", "alpha", "alpha_per_candidate", "power", "discordance")
 """What a plan says of how it is decided. Edited afterwards, it is not what is judged."""
 UNDECIDING = ("budget", "title")
@@ -220,6 +223,7 @@ def warnings(drillable: Drillable, plan: Plan) -> list[str]:
         found.append("there are no gates, so the verdict will be inconclusive")
     found += _of_clusters(plan)
     found += _never_passed(drillable.scenario)
+    found += _uncommitted(drillable.scenario)
     found += resolution_warnings(plan.document)
     budget = drillable.scenario.budget
     calls = plan.document["calls"]
@@ -277,6 +281,26 @@ def _never_passed(scenario: Scenario) -> Iterator[str]:
                 yield f"the gate {gate.title!r} cannot pass: there is no [swap.{name}]"
             if gate.measure.startswith("cost_") and scenario.backends[name].price is None:
                 yield f"the gate {gate.title!r} cannot pass: backends.{name} has no price"
+
+
+def _uncommitted(scenario: Scenario) -> Iterator[str]:
+    """What a swap by a ref takes away of the app that was never committed."""
+    refs = [name for name in scenario.candidates if name in scenario.swap]
+    refs = [name for name in refs if scenario.swap[name].ref is not None]
+    if not refs or scenario.app is None:
+        return
+    try:
+        diff = beside_head(scenario.root / scenario.app.path)
+    except SwapFailed:  # nothing was committed yet
+        return
+    names = [change.path for change in parse_diff(diff)]
+    if names:
+        shown = ", ".join(names[:MOST_NAMED]) + (", …" if len(names) > MOST_NAMED else "")
+        yield (
+            f"{count_of(len(names), 'file')} of the app are not as at HEAD ({shown}): uncommitted "
+            f"or untracked, so the swap of {', '.join(refs)} by a ref undoes them too, and their "
+            "lines count as its own"
+        )
 
 
 def check_same(plan: Plan, recorded: Mapping[str, Any]) -> list[str]:
@@ -346,7 +370,8 @@ def _app(scenario: Scenario) -> dict[str, Any] | None:
     app, run = scenario.app, scenario.app_run
     if app is None or run is None:
         return None
-    return run.model_dump(mode="json") | {"sha256": _hash(scenario.root, scenario.root / app.path)}
+    shown = run.model_dump(mode="json", by_alias=True)
+    return shown | {"sha256": _hash(scenario.root, scenario.root / app.path)}
 
 
 def _embedding(drillable: Drillable) -> dict[str, Any] | None:

@@ -196,10 +196,16 @@ class AppRunSpec(Model):
     ``X-Exitdrill-Trial`` on to its model calls (``header``); in any case no more at once than the
     backend's own ``concurrency``.
 
-    ``{python}`` is filled into commands, ``{host}`` and ``{port}`` where something is served. The
-    values of the ``environment`` may hold ``{incumbent.url}``, ``{incumbent.key}`` and
-    ``{incumbent.model}``, and the same of ``{candidate.…}``; what names the candidate is not set as
-    long as there is none. ``test`` is the app's own test command.
+    What is served is up once it answers ``ready`` with a status of 2xx; without ``ready``, once it
+    answers anything below 500.
+
+    ``{python}`` is filled into commands, ``{host}`` and ``{port}`` where something is served, there
+    into the ``environment`` too. Its values may also hold ``{incumbent.url}``, ``{incumbent.key}``
+    and ``{incumbent.model}``, and the same of ``{candidate.…}``; what names the candidate is not
+    set as long as there is none. ``test`` is the app's own test command.
+
+    ``pass`` names variables of the drill's environment that the app gets as they are; their values
+    are secrets: read when it runs, and never written.
 
     ``install`` makes what the app depends on, in the copy, after the swap and before the tests:
     nothing that was installed before is linked into the copy then.
@@ -214,16 +220,24 @@ class AppRunSpec(Model):
     python: str = "{python}"
     serve: list[str] | None = Field(default=None, min_length=1)
     path: str = Field(default="/", pattern="^/")
-    ready: str = Field(default="/health", pattern="^/")
+    ready: str | None = Field(default=None, pattern="^/")
     startup_seconds: PositiveFloat = 60
     header: bool = False
     timeout_seconds: PositiveFloat = 120
     concurrency: PositiveInt = 1
     environment: dict[str, str] = {}
+    pass_: list[str] = Field(default=[], alias="pass")
     test: list[str] | None = Field(default=None, min_length=1)
     test_seconds: PositiveFloat = 600
     install: list[str] | None = Field(default=None, min_length=1)
     install_seconds: PositiveFloat = 600
+
+    @field_validator("pass_")
+    @classmethod
+    def _are_names(cls, value: list[str]) -> list[str]:
+        if not all(re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name) for name in value):
+            raise ValueError("must be the NAMES of environment variables, without their values")
+        return value
 
     @model_validator(mode="after")
     def _one_way(self) -> AppRunSpec:

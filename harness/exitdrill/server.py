@@ -42,7 +42,8 @@ class ServerConfig:
     """What a scenario says of a server.
 
     ``{host}``, ``{port}`` and ``{python}`` in the command and in the environment's values are
-    filled in; other braces stay. ``ready`` is the path that answers 200 once the server is ready.
+    filled in; other braces stay. ``ready`` is the path that answers with one of the statuses
+    ``up`` once the server is ready. ``table`` is where these keys stand ("app.run."), for messages.
     ``attempts``: how many ports are tried, should another program take the one that was chosen.
     ``inherited`` is what the environment's values are added to; None is the drill's own, as above.
     ``prefix`` is a command that runs the command.
@@ -56,6 +57,8 @@ class ServerConfig:
     attempts: int = 3
     inherited: Mapping[str, str] | None = None
     prefix: tuple[str, ...] = ()
+    up: range = range(200, 201)
+    table: str = ""
 
 
 class Server:
@@ -167,20 +170,25 @@ class Server:
         """Whether it became ready before it ended; raises `ServerFailed` when the time is up."""
         import httpx
 
+        port, table = origin.rpartition(":")[2], self.config.table
+        said = f" ({table}ready says what is asked)" if table else ""
         seen = "it did not answer"
         url = origin + self.config.ready
         async with httpx.AsyncClient(trust_env=False, timeout=2.0) as client:
             while self.alive:
                 try:
                     status = (await client.get(url)).status_code
-                    seen = f"GET {self.config.ready} answered {status}"
+                    seen = f"GET {self.config.ready} answered {status}{said}"
+                except httpx.ConnectError:
+                    status = 0
+                    seen = f"nothing listens on port {port}, which the drill gave as {{port}}"
                 except httpx.RequestError:
                     status = 0
-                if status == 200:
+                if status in self.config.up:
                     return self.alive  # else it was another program that answered
                 if time.monotonic() > deadline:
                     late = f"was not ready after {self.config.startup_seconds:g} s: {seen}"
-                    raise ServerFailed(self._report(late, _LATE_HELP))
+                    raise ServerFailed(self._report(late, _LATE_HELP.format(table=table)))
                 await asyncio.sleep(POLL_SECONDS)
         return False
 
@@ -192,7 +200,7 @@ class Server:
 
 
 _ENDED_HELP = "Run the command by hand to see why."
-_LATE_HELP = "Raise startup_seconds, or correct 'ready' or the port in the command."
+_LATE_HELP = "Raise {table}startup_seconds, or correct '{table}ready' or the port in the command."
 
 
 def free_port() -> int:

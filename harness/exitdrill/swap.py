@@ -17,6 +17,7 @@ symbolic links that leave them are refused, and so are patches that do.
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,7 @@ __all__ = [
     "Swap",
     "SwapFailed",
     "apply",
+    "beside_head",
     "environment_diff",
     "walk",
 ]
@@ -54,6 +56,9 @@ NOT_COPIED = frozenset(
     }
 )
 """History and what tools can make again; so can virtualenvs, which a ``pyvenv.cfg`` gives away."""
+_OF_A_DRILL = ("journal.sqlite", "plan.json")
+"""What stands in the folder of a drill, where the app's folder is the scenario's own: no part of
+the app either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +117,15 @@ def apply(
     return AppliedSwap(copy, after, environment_diff(before, after) + diff)
 
 
+def beside_head(app: Path) -> str:
+    """The diff from the app to what the repository's HEAD has of it: of what was not committed.
+
+    Raises `SwapFailed`.
+    """
+    with tempfile.TemporaryDirectory(prefix="exitdrill-") as folder:
+        return apply(app, Swap(ref="HEAD"), Path(folder)).diff
+
+
 def environment_diff(before: Mapping[str, str], after: Mapping[str, str]) -> str:
     """The changed variables as a unified diff of a pseudo-file of NAME=value lines."""
     old, new = [], []
@@ -151,7 +165,11 @@ def _left_out(folder: str, names: list[str]) -> set[str]:
 
 def is_left_out(path: Path) -> bool:
     """Whether a file or folder of an app is not copied."""
-    return path.name.lower() in NOT_COPIED or (path / "pyvenv.cfg").exists()
+    return (
+        path.name.lower() in NOT_COPIED
+        or (path / "pyvenv.cfg").exists()
+        or all((path / name).exists() for name in _OF_A_DRILL)
+    )
 
 
 def walk(root: Path) -> Iterator[Path]:

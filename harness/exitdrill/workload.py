@@ -42,7 +42,8 @@ class Case:
 
     ``arrival`` is in seconds after the first case; ``checker`` names a checker that the scenario
     declares. ``expected`` is None where nothing is expected. ``input`` is what the app gets, where
-    the app itself is run: any JSON but null; that of a request "app" by default.
+    the app itself is run: any JSON but null; that of a request "app" by default. Raises
+    `WorkloadError` where both say something else.
     """
 
     id: str
@@ -57,7 +58,14 @@ class Case:
 
     def __post_init__(self) -> None:
         if self.request.operation == "app" and isinstance(self.request.body, Mapping):
-            object.__setattr__(self, "input", self.request.body.get("input"))
+            own = self.request.body.get("input")
+            if self.input is not None and self.input != own:
+                raise WorkloadError(
+                    f"the case {_short(self.id)} has one input in its request to /app and another "
+                    "one in its meta: leave that one out",
+                    key="input",
+                )
+            object.__setattr__(self, "input", own)
 
     @property
     def run(self) -> Request:

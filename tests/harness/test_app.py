@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -23,9 +25,11 @@ from tests.harness.apps import (
     processes,
     program,
     row_of,
+    says,
 )
 from tests.harness.drills import Log, case_lines, in_turn, late, right, rows
 
+from exitdrill.app.process import contained
 from exitdrill.backend import Request
 from exitdrill.drill import Result, run
 from exitdrill.report import load
@@ -130,9 +134,24 @@ def test_an_app_that_hangs_floods_or_crashes_is_ended_and_named(tmp_path: Path) 
     kinds = {name: error["kind"] for name, error in found.items() if name != "child"}
     assert kinds == {"hang": "timeout", "flood": "flood", "crash": "crashed", "signal": "crashed"}
     assert "longer than 1.5 s" in found["hang"]["message"]
+    assert "the app wrote more than 1 MB" in found["flood"]["message"]
     assert "the reason for it, and [key]" in found["crash"]["message"]
     assert "SIGSEGV" in found["signal"]["message"]
     assert not [line for line in processes() if "time.sleep(97)" in line], "nobody is left behind"
+
+
+STRICT = SERVER.replace('self.answer(200, "ok")', 'self.answer(404, "no such page")')
+
+
+def test_any_page_says_that_an_app_is_up_unless_one_is_named(tmp_path: Path) -> None:
+    text = STRICT.replace("int(sys.argv[1])", 'int(os.environ["PORT"])')
+    spec = {"serve": SERVE[:2], "path": "/answer", "environment": {"PORT": "{port}"}}
+    result = drilled(program(tmp_path / "any", {"server.py": text}), spec)
+    assert {line["answer"] for line in case_lines(result.folder)} == {"a0", "a1"}
+    named = spec | {"ready": "/up", "startup_seconds": 2}
+    result = drilled(program(tmp_path / "named", {"server.py": text}), named)
+    assert result.exit_code == 4
+    assert "GET /up answered 404 (app.run.ready says" in result.report["drill"]["stopped"]
 
 
 def test_a_served_app_that_hangs_is_started_anew(tmp_path: Path) -> None:
@@ -444,6 +463,79 @@ try:
 except OSError as error:
     print(type(error).__name__)
 """
+
+
+@pytest.mark.parametrize("way", ["command", "served"])
+def test_the_loss_of_the_drills_own_folder_is_no_fault_of_the_apps(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = tmp_path / "temporary"
+    places.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(places))
+
+    def clears(request: Request) -> Answer:
+        for place in places.glob("exitdrill-*"):
+            shutil.rmtree(place, ignore_errors=True)
+        return right(request)
+
+    answer = "self.answer(200, ask(given, headers=passed))"
+    dies = f"said = {answer[17:-1]}; os.path.exists('server.py') or os._exit(1)"
+    dies = SERVER.replace(answer, f"{dies}; self.answer(200, said)")
+    folder = program(tmp_path, {**FILES, "server.py": dies})
+    backends = {"old": Log().adapter(clears), "new": Log().adapter()}
+    result = drilled(folder, WAYS[way], backends=backends)
+    assert result.exit_code == 4
+    assert "the drill's own folder" in result.report["drill"]["stopped"]
+    assert not [line for line in case_lines(result.folder) if line["error"]]
+
+
+@pytest.mark.skipif(not contained(), reason="the platform has no Landlock")
+def test_an_app_that_was_denied_a_place_is_told_where_it_may_write(tmp_path: Path) -> None:
+    place = tmp_path / "elsewhere"
+    folder = program(tmp_path, {"main.py": f"open({str(place)!r}, 'w')\n"})
+    error = case_lines(drilled(folder, BY_COMMAND).folder)[0]["error"]
+    assert "it may write only to its copy and to HOME and TMPDIR" in error["message"]
+
+
+@pytest.mark.parametrize("way", ["command", "served"])
+def test_what_is_passed_reaches_the_app_and_no_file(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_PLACE", "postgres://u:hunter2pw@db/x")
+    leaks = "import os\nprint(os.environ['MY_PLACE'], flush=True)\n"
+    run_spec = {**WAYS[way], "pass": ["MY_PLACE"], "test": ["{python}", "leaks.py"]}
+    files = {"leaks.py": leaks}
+    if way == "command":
+        files["main.py"] = f"from client import ask\n{leaks}ask(str({{**os.environ}}))\n"
+    else:
+        files["server.py"] = SERVER.replace("ask(given", "ask('q' + os.environ['MY_PLACE']")
+    log = Log()
+    backends = {name: log.adapter(lambda request: says("a")) for name in ("old", "new")}
+    result = drilled(program(tmp_path, files), run_spec, backends=backends)
+    calls = calls_of(result.folder)
+    assert len(calls) == 8
+    assert all("[key]" in str(call["body"]) for call in calls)
+    assert b"hunter2pw" not in everything_in(result.folder)
+    plan = json.loads((result.folder / "plan.json").read_text())
+    assert plan["app"]["pass"] == ["MY_PLACE"]
+    ((known,),) = rows(result.folder, "SELECT value FROM inputs WHERE name = 'app'")
+    assert json.loads(known)["arms"]["old"]["tests"] | {"seconds": 0} == {
+        **{"passed": True, "seconds": 0},
+        "said": "exit code 0\n[key]",
+    }
+
+
+@pytest.mark.parametrize("way", ["command", "served"])
+def test_an_app_that_misses_a_variable_is_told_of(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_PLACE", "postgres://u:hunter2pw@db/x")
+    misses = "import os\nos.environ['MY_PLACE']\n"
+    folder = program(tmp_path, {"main.py": misses, "server.py": misses})
+    result = drilled(folder, WAYS[way])
+    written = everything_in(result.folder)
+    assert b"the app does not get MY_PLACE from the drill's environment" in written
+    assert b"name it in app.run.pass" in written
 
 
 def test_an_app_writes_to_its_copy_and_nowhere_else(tmp_path: Path) -> None:

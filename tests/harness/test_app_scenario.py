@@ -87,13 +87,53 @@ MISTAKES = {
     "no path": ('[app.run]\nserve = ["x"]\n', "app.run", "needs a path"),
     "of a server": (RUN + 'ready = "/"\n', "app.run", "ready goes with serve only"),
     "python of a command": (RUN + 'python = "x"\n', "app.run", "with function only"),
+    "a backend's name": (
+        RUN + 'environment = { MODEL = "{old.model}" }\n',
+        "app.run.environment.MODEL",
+        "did you mean {incumbent.model}?",
+    ),
+    "the input in a command": (
+        '[app.run]\ncommand = ["x", "{input}"]\n',
+        "app.run.command",
+        "an app gets the input on its standard input",
+    ),
+    "a port in a command": (
+        '[app.run]\ncommand = ["x", "--port={port}"]\n',
+        "app.run.command",
+        "it goes with serve; there are {python}",
+    ),
+    "a port of nothing served": (
+        RUN + 'environment = { PORT = "{port}" }\n',
+        "app.run.environment.PORT",
+        "it goes with serve; there are {incumbent.url}, ",
+    ),
+    "a model in a command": (
+        '[app.run]\ncommand = ["x", "{incumbent.model}"]\n',
+        "app.run.command",
+        "give it in app.run.environment",
+    ),
+    "a word in the tests": (
+        RUN + 'test = ["{pyhton}", "-m", "pytest"]\n',
+        "app.run.test",
+        "did you mean {python}?",
+    ),
+    "a stream's time": (
+        RUN + '[[gates]]\nmeasure = "ttft_p50"\nmargin = 1\n',
+        "gates[0].measure",
+        "comes in one piece; total_p95 is",
+    ),
+    "no port": (
+        '[app.run]\nserve = ["x", "port"]\npath = "/"\n',
+        "app.run.serve",
+        "put {port}",
+    ),
     "several at once": (
         '[app.run]\nserve = ["x"]\npath = "/"\nconcurrency = 2\n',
         "app.run",
         "header = true",
     ),
     "open arrivals": (
-        '[app.run]\nserve = ["x"]\npath = "/"\n[replay]\narrivals = "open"\n',
+        '[app.run]\nserve = ["x", "{port}"]\npath = "/"\n[replay]\narrivals = "open"\n',
         "replay.arrivals",
         "one at a time",
     ),
@@ -102,15 +142,33 @@ MISTAKES = {
         "app.run.environment.VENDOR_API_KEY",
         "looks like a secret",
     ),
+    "a key in a plain name": (
+        RUN + '[swap.new]\nenvironment = { VENDOR = "sk-live-0123456789abcdef" }\n',
+        "swap.new.environment.VENDOR",
+        'app.run.pass = ["VENDOR"]',
+    ),
+    "a password in a URL": (
+        RUN + 'environment = { DATABASE_URL = "postgres://u:hunter2pw@db/x" }\n',
+        "app.run.environment.DATABASE_URL",
+        'app.run.pass = ["DATABASE_URL"]',
+    ),
+    "a value for a name": (RUN + 'pass = ["A=b"]\n', "app.run.pass", "the NAMES of"),
+    "nothing to pass": (RUN + 'pass = ["NOWHERE_SET"]\n', "app.run.pass", "NOWHERE_SET is not set"),
+    "the drill's own": (RUN + 'pass = ["OPENAI_API_KEY"]\n', "app.run.pass", "of its gateway"),
+    "set and passed": (
+        RUN + 'pass = ["PATH"]\nenvironment = { PATH = "/x" }\n',
+        "app.run.pass",
+        "leave out one",
+    ),
     "a place": (
         RUN + 'environment = { URL = "{incumbent.uri}" }\n',
         "app.run.environment.URL",
-        "did you mean 'url'",
+        "did you mean {incumbent.url}?",
     ),
     "a place in a swap": (
         RUN + '[swap.new]\nenvironment = { URL = "{candidate.ky}/x" }\n',
         "swap.new.environment.URL",
-        "did you mean 'key'",
+        "did you mean {candidate.key}?",
     ),
     "a gate without a run": (
         '[[gates]]\nmeasure = "model_calls"\nlimit = 3\n',
@@ -131,10 +189,17 @@ def test_a_mistake_has_its_place(what: str, tmp_path: Path) -> None:
     assert caught.value.line is not None
 
 
+def test_braces_that_are_no_words_stay(tmp_path: Path) -> None:
+    words = """["sh", "-c", 'echo ${HOME} {"a": 1} {} { print } {1}']"""
+    table = """environment = { A = '{"a": {"b": 1}}', B = "${HOME}", C = "{incumbent.url}/x" }"""
+    check(loaded(tmp_path, run=f"[app.run]\ncommand = {words}\n{table}\n"))
+
+
 ROWS: dict[str, tuple[object, object, str, str]] = {
     "null": (ROW | {"body": {"input": None}}, None, "body", "no input is null"),
     "more": (ROW | {"body": {"input": 1, "model": "m"}}, None, "body", 'must be {"input"'),
     "null in meta": (RECORDED, {"custom_id": "c", "input": None}, "input", "must not be null"),
+    "two": (ROW, {"custom_id": "c", "input": "r"}, "input", "case 'c' has one input in"),
     "none": (RECORDED, None, "app.run", "case 'c' has no input"),
 }
 
@@ -170,7 +235,7 @@ def test_the_plan_fixes_how_the_app_is_run_and_the_app_itself(tmp_path: Path) ->
     assert make_plan(check(load(folder))).sha256 == edited, "installed packages are not the app's"
 
 
-SERVED = '[app.run]\nserve = ["x"]\npath = "/"\nheader = true\nconcurrency = 3\n'
+SERVED = '[app.run]\nserve = ["x", "{port}"]\npath = "/"\nheader = true\nconcurrency = 3\n'
 
 
 @pytest.mark.parametrize(("backend", "at_once"), [(1, 1), (2, 2), (9, 3)])

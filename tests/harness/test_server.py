@@ -202,6 +202,28 @@ async def test_one_that_never_gets_ready_is_stopped(folder: Path) -> None:
     assert not any(runs(pid) for pid in pids(folder))
 
 
+@pytest.mark.parametrize(
+    ("flags", "up", "said"),
+    [
+        (["unready"], range(500, 504), ""),
+        (["unready"], range(200, 500), r"answered 503 \(app.run.ready says what is asked\)"),
+        (["elsewhere"], range(200, 600), r"nothing listens on port \d+, which .* as \{port\}"),
+    ],
+)
+async def test_what_counts_as_up(folder: Path, flags: list[str], up: range, said: str) -> None:
+    command = ("{python}", "serve.py", "{port}", *flags)
+    if flags == ["elsewhere"]:
+        command = ("{python}", "-c", "import time\ntime.sleep(60)")
+    config = ServerConfig(command, startup_seconds=1 if said else 20, up=up, table="app.run.")
+    server = Server(config, cwd=folder, log=folder / "log")
+    if not said:
+        async with server:
+            return
+    with pytest.raises(ServerFailed, match=said) as caught:
+        await server.start()
+    assert "correct 'app.run.ready' or the port" in str(caught.value)
+
+
 async def test_a_start_that_is_given_up_leaves_nothing_behind(folder: Path) -> None:
     server = make(folder, "unready")
     with pytest.raises(TimeoutError):

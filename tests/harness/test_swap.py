@@ -199,11 +199,14 @@ def test_what_tools_make_is_not_copied_and_ignored_files_are(app: Path) -> None:
         "env/pyvenv.cfg",
         "env/bin/x",
         "node_modules/x",
+        *(f"reports/one/{name}" for name in ("journal.sqlite", "plan.json", "report.html")),
     ]
     write(app, {**dict.fromkeys(left_out, "x"), ".gitignore": "*.log\n", "kept.log": "x"})
+    write(app, {"reports/plan.json": "{}"})
     done = overlaid(app, {"new.log": "y\n"})
     names = {str(path.relative_to(done.path)) for path in done.path.rglob("*") if path.is_file()}
-    assert names == {".gitignore", "kept.log", "new.log", "settings.toml", "src/main.py"}
+    kept = {".gitignore", "kept.log", "settings.toml", "src/main.py", "reports/plan.json"}
+    assert names == kept | {"new.log"}
     assert changed_lines(done.diff) == ["+y"]
 
 

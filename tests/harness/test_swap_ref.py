@@ -14,7 +14,7 @@ from exitdrill.drill import run
 from exitdrill.drillable import check
 from exitdrill.errors import ScenarioError, SwapFailed
 from exitdrill.gitref import find_ref, ref_problem
-from exitdrill.plan import make_plan
+from exitdrill.plan import make_plan, warnings
 from exitdrill.scenario import SwapSpec, load
 from exitdrill.swap import Swap, apply
 
@@ -307,6 +307,17 @@ def test_a_branch_that_moves_is_another_plan(tmp_path: Path) -> None:
     git(folder, "checkout", "-q", "exit-branch")
     commit(folder, {"app/main.py": "import json\n"})
     assert make_plan(check(load(folder))).sha256 != first.sha256
+
+
+def test_what_was_not_committed_is_said(tmp_path: Path) -> None:
+    folder = with_ref(tmp_path / "s", "exit-branch")
+    drillable = check(load(folder))
+    plan = make_plan(drillable)
+    assert not [line for line in warnings(drillable, plan) if "HEAD" in line]
+    write(folder, {"app/main.py": "import uncommitted\n", "app/extra ä.txt": "x\n", "other": "x\n"})
+    (said,) = (line for line in warnings(drillable, plan) if "HEAD" in line)
+    assert said.startswith("2 files of the app are not as at HEAD (extra ä.txt, main.py): uncomm")
+    assert "the swap of new by a ref undoes them too" in said
 
 
 def test_the_change_of_a_ref_is_in_the_report(tmp_path: Path) -> None:

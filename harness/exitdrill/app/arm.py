@@ -7,6 +7,7 @@ exchange is the app's answer; the exchanges with the models are recorded beside 
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -88,7 +89,7 @@ class AppAsker:
         finally:
             await self._let_out(entrance, calls)
         self._check(calls)
-        hide = Redactor.of(entrance.secrets)
+        hide = Redactor.of([*entrance.secrets, *self.home.passed.values()])
         return AskedApp(key, _exchange(ran, calls, sent_ns, hide, self.ledger.prices[self.name]))
 
     async def dismiss(self, asked: AskedApp) -> None:
@@ -117,7 +118,11 @@ class AppAsker:
         finally:
             await self._let_out(entrance, calls)
         self._check(calls)
-        return Tested.of(ended, self.spec.test_seconds, Redactor.of(entrance.secrets))
+        return Tested.of(
+            ended,
+            self.spec.test_seconds,
+            Redactor.of([*entrance.secrets, *self.home.passed.values()]),
+        )
 
     async def install(self) -> Tested | None:
         """Install what the app depends on; None where nothing says how. Raises `ServerFailed`."""
@@ -127,8 +132,9 @@ class AppAsker:
         return Tested.of(await self.home.install(self.spec.install, seconds), seconds, self.hide)
 
     def hide(self, text: str) -> str:
-        """The text without what would let somebody in at the gateways."""
-        return Redactor.of(self.entrance.secrets if self.entrance else self.ways.keys)(text)
+        """The text without what would let somebody in at the gateways, and what was passed on."""
+        keys = self.entrance.secrets if self.entrance else self.ways.keys
+        return Redactor.of([*keys, *self.home.passed.values()])(text)
 
     def _calls(self, key: Key) -> TrialCalls:
         position, arm, repeat = key
@@ -210,8 +216,9 @@ async def app_of(
         scratch.mkdir()
         applied = alter(copy_of(scenario, arm.name, work))
         await stack.enter_async_context(ways)
-        journal.hide(ways.keys)
-        home = Home(applied.path, scratch, applied.environment)
+        passed = {name: os.environ[name] for name in spec.pass_ if name in os.environ}
+        journal.hide([*ways.keys, *passed.values()])
+        home = Home(applied.path, scratch, applied.environment, passed)
         entrance, runner = _runner(spec, home, ways, arm.name)
         stack.push_async_callback(runner.stop)
         yield AppAsker(arm.name, spec, home, ways, ledger, journal, runner, entrance)

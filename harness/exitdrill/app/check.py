@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
-from exitdrill.app.places import KNOWN, PLACE
+from exitdrill.app.copies import USUAL
+from exitdrill.app.places import FILLED, PLACE, WORD
 from exitdrill.environment import looks_secret
 from exitdrill.errors import ScenarioError
+from exitdrill.keyshapes import is_key, password_in_url
 from exitdrill.scenario import AppRunSpec, Scenario
 from exitdrill.workload import Case, Workload
 
@@ -20,6 +23,9 @@ def check_app_run(scenario: Scenario, workload: Workload) -> None:
         _check_environment(environment, key, run is not None)
     if run is None:
         return
+    _check_passed(scenario, run)
+    _check_port(run)
+    _check_words(scenario, run)
     if run.function is not None:
         _check_module(scenario, run.function)
     if scenario.replay.arrivals == "open" and run.serve is not None and not run.header:
@@ -65,13 +71,87 @@ def _check_environment(environment: Mapping[str, str], key: str, runs: bool) -> 
     for name, value in environment.items():
         place = f"{key}.{name}"
         if looks_secret(name) and not (runs and PLACE.fullmatch(value)):
-            raise ScenarioError("looks like a secret, and the plan would hold it", key=place)
-        for found in PLACE.finditer(value) if runs else ():
-            if found[2] not in KNOWN:
-                nearest = get_close_matches(found[2], KNOWN, n=1)
-                hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-                known = ", ".join(f"{{{found[1]}.{what}}}" for what in KNOWN)
-                raise ScenarioError(f"{found[0]} is not known; {hint}there are {known}", key=place)
+            raise ScenarioError(_secret("looks like a secret", name, runs), key=place)
+        if password_in_url(value):
+            raise ScenarioError(_secret("holds a password", name, runs), key=place)
+        if is_key(value):
+            raise ScenarioError(_secret("holds a key", name, runs), key=place)
+
+
+def _secret(what: str, name: str, runs: bool) -> str:
+    remedy = f'; set {name} in your own environment and name it: app.run.pass = ["{name}"]'
+    return f"{what}, and the plan would hold it{remedy if runs else ''}"
+
+
+def _check_words(scenario: Scenario, run: AppRunSpec) -> None:
+    """No word in braces stays as it is: the app would get it so."""
+    served = ["host", "port"] if run.serve is not None else []
+    commands = {"command": run.command, "serve": run.serve, "test": run.test}
+    commands |= {"install": run.install}
+    for name, words in [*commands.items(), ("python", [run.python])]:
+        known = ["python", *served] if name == "serve" else ["python"]
+        for text in words or ():
+            _check_text(scenario, text, known, f"app.run.{name}")
+    for key, environment in _environments(scenario):
+        for name, value in environment.items():
+            _check_text(scenario, value, [*FILLED, *served], f"{key}.{name}")
+
+
+def _check_text(scenario: Scenario, text: str, known: Sequence[str], key: str) -> None:
+    unknown = next((found[1] for found in WORD.finditer(text) if found[1] not in known), None)
+    if unknown is None:
+        return
+    said = ", ".join(f"{{{each}}}" for each in known)
+    raise ScenarioError(
+        f"{{{unknown}}} is not known here; {_meant(scenario, unknown, known)}there are {said} "
+        "(braces with a blank inside stay as they are)",
+        key=key,
+    )
+
+
+def _meant(scenario: Scenario, unknown: str, known: Sequence[str]) -> str:
+    """A hint at what a word in braces may have been meant for."""
+    if unknown == "input":
+        return "an app gets the input on its standard input, or by POST; "
+    if unknown in ("host", "port"):
+        return "it goes with serve; "
+    if unknown in FILLED:
+        return "give it in app.run.environment; "
+    first, _, rest = unknown.partition(".")
+    role = "incumbent" if first == scenario.incumbent else "candidate"
+    meant = f"{role}.{rest}" if first in scenario.arms else unknown
+    nearest = get_close_matches(meant, known, n=1, cutoff=0.7)
+    return f"did you mean {{{nearest[0]}}}? " if nearest else ""
+
+
+def _check_port(run: AppRunSpec) -> None:
+    told = [*(run.serve or ()), *run.environment.values()]
+    if run.serve is not None and not any("{port}" in text for text in told):
+        raise ScenarioError(
+            "has to tell the app where to listen: put {port}, which the drill chooses, into the "
+            "command or into app.run.environment",
+            key="app.run.serve",
+        )
+
+
+def _check_passed(scenario: Scenario, run: AppRunSpec) -> None:
+    """What the app gets of the drill's environment is there, and leads it past no gateway."""
+    keys = {scenario.backends[name].key_env: name for name in scenario.called}
+    for name in run.pass_:
+        problem = None
+        if name in USUAL:
+            problem = f"the drill itself gives the app {name}, that of its gateway"
+        elif name in keys:
+            problem = (
+                f"{name} holds the key of the backend {keys[name]!r}: the drill's gateway has it, "
+                "and with it the app could go past the gateway, uncounted"
+            )
+        elif name in run.environment:
+            problem = f"{name} is set in app.run.environment as well: leave out one of them"
+        elif name not in os.environ:
+            problem = f"the environment variable {name} is not set; the app is to get it"
+        if problem:
+            raise ScenarioError(problem, key="app.run.pass")
 
 
 def _check_module(scenario: Scenario, function: str) -> None:

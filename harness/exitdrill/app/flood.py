@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from exitdrill.app.disk import LOOK_SECONDS, Disk, any_over
-from exitdrill.app.process import FILLED, FLOOD
+from exitdrill.app.process import FILLED
 from exitdrill.server import Server
 
 MOST_LOG = 64_000_000
 """Bytes of what a served app writes to its standard output and errors. It is cut off between two
 trials, when there is more than half of that, and ended when all of it comes in one."""
+LOUD = f"the app wrote more than {MOST_LOG / 1e6:g} MB to its log, and was ended"
 
 
 class FloodWatch:
@@ -88,7 +89,7 @@ class FloodWatch:
         await self._put_an_end()
 
     async def _put_an_end(self) -> None:
-        self._ending, self.said = True, FLOOD if self._loud else FILLED
+        self._ending, self.said = True, LOUD if self._loud else FILLED
         self.floods += 1
         try:
             await self._server.stop()

@@ -13,8 +13,10 @@ from types import MappingProxyType
 
 from exitdrill.app.copies import minimal, of_network
 from exitdrill.app.disk import BY_INSTALLING, BY_RUNNING, Disk, any_over
+from exitdrill.app.hints import hint
 from exitdrill.app.process import TOO_LARGE, Ended, Place, run, words
 from exitdrill.app.ways import Entrance
+from exitdrill.errors import DrillStopped
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -26,6 +28,8 @@ class Home:
     copy: Path
     scratch: Path
     environment: Mapping[str, str]
+    passed: Mapping[str, str] = field(default_factory=dict)
+    """What it gets of the drill's own environment: secrets."""
     disk: Disk = field(init=False)
     """That of the copy, which all that run at once share."""
 
@@ -37,6 +41,19 @@ class Home:
         given = {**minimal(scratch, os.environ), **more, **entrance.fill(self.environment)}
         return Place(self.copy, given, (self.copy, scratch), self.disk.most.bytes)
 
+    def check(self) -> None:
+        """Raise `DrillStopped` where the drill's own folder is gone: no fault of the app's."""
+        if not self.scratch.is_dir():
+            raise DrillStopped(
+                f"the drill's own folder {self.scratch.parent} is gone (did somebody clear the "
+                "temporary files?)"
+            )
+
+    def hint(self, said: str) -> str:
+        """What the drill knows of why an app failed that said this, or ""."""
+        usual = minimal(self.scratch, os.environ)
+        return hint(said, {*usual, *self.passed, *self.environment})
+
     async def run(
         self,
         command: list[str],
@@ -45,11 +62,13 @@ class Home:
         seconds: float,
         stop: asyncio.Event,
     ) -> Ended:
-        """Run a command in the copy, with a scratch folder of its own. Raises `ServerFailed`."""
+        """Run a command in the copy, with a scratch folder of its own. Raises `ServerFailed`, and
+        `DrillStopped` where the drill's own folder is gone."""
+        self.check()
         if self.disk.over:  # it may have tidied up
             await self.disk.look()
         with self._scratch() as scratch:
-            place = self.place(scratch, entrance)
+            place = self.place(scratch, entrance, self.passed)
             disks = (self.disk, Disk((scratch,), BY_RUNNING))
             ended = await run(words(command, place), data, place, seconds, stop, disks)
             return await _named(ended, disks)

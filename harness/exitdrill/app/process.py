@@ -34,7 +34,10 @@ _CHUNK = 65_536
 
 Why = Literal["itself", "timeout", "flood", "filled", "stopped"]
 """``flood``: of its output; ``filled``: of its folders."""
-FLOOD = "the app wrote without end, and was ended"
+FLOOD = (
+    f"the app wrote more than {MOST_OUTPUT / 1e6:g} MB, or than {MOST_ERRORS / 1e6:g} MB on "
+    "standard error, and was ended"
+)
 FILLED = "the app wrote more to its folders than it may, and was ended"
 TOO_LARGE = 128 + signal.SIGXFSZ
 """The exit code of what would have made a file larger than it may be."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -62,9 +63,13 @@ class CommandRunner:
         try:
             ended = await self.home.run(command, data, entrance, seconds, stop)
         except (ServerFailed, OSError) as error:  # OSError: it may have removed its own copy
+            self.home.check()
             return Ran("", 0.0, BackendError("crashed", f"the app cannot be run: {error}"))
         text = ended.output.decode("utf-8", "replace").rstrip("\r\n")
-        return Ran(text, ended.seconds, _error(ended, seconds))
+        failed = _error(ended, seconds, self.home.hint)
+        if failed is not None:
+            self.home.check()
+        return Ran(text, ended.seconds, failed)
 
     @property
     def floods(self) -> int:
@@ -92,7 +97,7 @@ def flood(said: str = FLOOD) -> BackendError:
     return BackendError("flood", said)
 
 
-def _error(ended: Ended, seconds: float) -> BackendError | None:
+def _error(ended: Ended, seconds: float, why: Callable[[str], str]) -> BackendError | None:
     output = ended.output[-4 * LONGEST_COMPLAINT :].decode("utf-8", "replace").strip()
     complaint = (ended.errors or output)[-LONGEST_COMPLAINT:]
     lines = " / ".join(line.strip() for line in complaint.splitlines() if line.strip())
@@ -109,4 +114,6 @@ def _error(ended: Ended, seconds: float) -> BackendError | None:
             return BackendError("cancelled", "the drill ended it")
     if ended.code == 0:
         return None
-    return BackendError("crashed", f"the app ended with {ended.exit}{said}")
+    known = why(complaint)
+    known = f"; {known}" if known else ""
+    return BackendError("crashed", f"the app ended with {ended.exit}{known}{said}")

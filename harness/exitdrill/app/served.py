@@ -38,10 +38,13 @@ class ServedRunner:
     _starting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
-        place = self.home.place(self.home.scratch, self.entrance)
+        place = self.home.place(self.home.scratch, self.entrance, self.home.passed)
         config = ServerConfig(
             command=tuple(self.spec.serve or ()),
-            ready=self.spec.ready,
+            ready=self.spec.ready or "/health",
+            up=range(200, 500) if self.spec.ready is None else range(200, 300),
+            table="app.run.",
+            environment={k: v for k, v in place.environment.items() if k in self.home.environment},
             startup_seconds=self.spec.startup_seconds,
             inherited=place.environment,
             prefix=tuple(place.prefix),
@@ -74,11 +77,10 @@ class ServedRunner:
         await self._watch.begin()
         try:
             return await self._server.start()
-        except ServerFailed:
+        except ServerFailed as error:
             said = await self._watch.found(floods)
-            if said is None:
-                raise
-            raise ServerFailed(said) from None
+            known = "" if said else self.home.hint(str(error))
+            raise ServerFailed(said or (f"{error}\n{known}" if known else str(error))) from None
 
     async def run(self, given: Any, entrance: Entrance, stop: asyncio.Event) -> Ran:
         """Post the input; one that died, or hangs alone, is started anew."""
@@ -94,6 +96,8 @@ class ServedRunner:
         if error is not None and error.kind != "cancelled":
             said = await self._watch.found(floods)
             error = flood(said) if said else error
+        if error is not None:
+            self.home.check()
         if error is not None and error.kind in ("timeout", "flood") and not self.spec.header:
             await self._server.stop()
         return Ran(text, seconds, error)
