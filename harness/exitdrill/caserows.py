@@ -7,14 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from exitdrill.gist import gist
 from exitdrill.measures.base import TrialView, finite
 from exitdrill.measures.changes import Change
 from exitdrill.measures.facts import Measured
 from exitdrill.measures.groups import TrialChanges
+from exitdrill.records import AppCall
 from exitdrill.workload import Case
 
 LONGEST_PROMPT = 2_000
 MOST_CALLS = 20
+LONGEST_NAME = 200
+"""Characters of what an app calls a model, or asks for."""
 
 Json = dict[str, Any]
 
@@ -80,15 +84,25 @@ def _outcome(measured: Measured | None, changes: Sequence[Change]) -> Json:
 
 def _calls(view: TrialView) -> list[Json]:
     """The first model calls of an app; a measure says how many there were."""
-    return [
-        {
-            "to": call.to,
-            "path": call.path,
-            "status": call.status,
-            "error": call.exchange.failure.kind if call.exchange.failure else None,
-        }
-        for call in view.calls[:MOST_CALLS]
-    ]
+    return [_call(call) for call in view.calls[:MOST_CALLS]]
+
+
+def _call(call: AppCall) -> Json:
+    """One of them: ``seconds`` is what its last attempt took, ``model`` what the app asked for."""
+    failure, reply = call.exchange.failure, call.exchange.reply
+    model = call.request.body.get("model") if call.request else None
+    attempts = call.exchange.attempts
+    return {
+        "to": call.to,
+        "path": call.path[:LONGEST_NAME],
+        "status": call.status,
+        "error": failure.kind if failure else None,
+        "message": gist(failure.message) if failure else None,
+        "model": model[:LONGEST_NAME] if isinstance(model, str) else None,
+        "seconds": attempts[-1].ended_ns / 1e9 if attempts else None,
+        "input_tokens": reply.input_tokens,
+        "output_tokens": reply.output_tokens,
+    }
 
 
 def prompt_of(case: Case) -> str:

@@ -38,6 +38,8 @@ MOST_NAMED = 3
 """Files that a warning names."""
 DECIDING = ("gates", "alpha", "alpha_per_candidate", "power", "discordance")
 """What a plan says of how it is decided. Edited afterwards, it is not what is judged."""
+PLENTY = 10
+"""Model calls for each run of an app that a budget is not spoken of."""
 UNDECIDING = ("budget", "title")
 VETOES = ["a feature that the workload uses is missing", "the swap cannot be applied"]
 """What makes a candidate not ready whatever its gates say."""
@@ -226,13 +228,24 @@ def warnings(drillable: Drillable, plan: Plan) -> list[str]:
     found += _uncommitted(drillable.scenario)
     found += resolution_warnings(plan.document)
     budget = drillable.scenario.budget
-    calls = plan.document["calls"]
-    if budget is not None and budget.requests is not None and budget.requests < calls:
-        found.append(
-            f"the budget of {count_of(budget.requests, 'request')} ends before the "
-            f"{count_of(calls, 'call')} do"
-        )
+    if budget is not None and budget.requests is not None:
+        runs_app = plan.document["app"] is not None
+        found += _of_requests(budget.requests, plan.document["calls"], runs_app)
     return found
+
+
+def _of_requests(requests: int, planned: int, runs_app: bool) -> list[str]:
+    """Whether a budget of requests is enough, as far as that is known beforehand."""
+    budget = f"the budget of {count_of(requests, 'request')}"
+    if not runs_app:
+        ends = f"{budget} ends before the {count_of(planned, 'call')} do"
+        return [ends] if requests < planned else []
+    if requests >= PLENTY * planned:
+        return []
+    return [
+        f"{budget} is {requests / planned:.2g} model calls for each of the "
+        f"{count_of(planned, 'run')} of the app; how many it makes is not known beforehand"
+    ]
 
 
 def _repeats(scenario: Scenario, arm: str, census: Census) -> int:

@@ -16,6 +16,7 @@ from exitdrill.budget import Budget
 from exitdrill.delay import watching
 from exitdrill.errors import BudgetSpent, DrillStopped, ErrorKind
 from exitdrill.exchange import Asker
+from exitdrill.gist import gist
 from exitdrill.journal import Journal, PassUnderWay
 from exitdrill.monitor import Monitor
 from exitdrill.plan import Pass, Plan
@@ -259,7 +260,8 @@ class Replay:
         if arm.broken is None:
             failure = exchange.failure
             self._over.set()
-            arm.broken = f"{len(breaker.streak)} times in a row {failure.kind}: {failure.message}"
+            times, said = len(breaker.streak), gist(failure.message)
+            arm.broken = f"{times} times in a row {failure.kind}: {said}"
             self._watcher.note(f"{arm.name} broke off: {arm.broken}")
 
 

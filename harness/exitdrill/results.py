@@ -39,6 +39,7 @@ from exitdrill.verdict import (
     Gate,
     Verdict,
     bound_of,
+    failed,
     judge,
     overall,
     rates,
@@ -117,6 +118,7 @@ def _report(
         verdicts[name] = verdict
     incumbent = plan["incumbent"]
     success, answered = (facts.columns[incumbent][name] for name in ("success", "answered"))
+    asked = facts.arm(incumbent)
     return {
         "schema_version": SCHEMA_VERSION,
         "drill": {
@@ -149,12 +151,13 @@ def _report(
             "description": _description(plan, facts, arms, incumbent),
             **_status(plan, facts, arms, incumbent, stopped),
             "success": None if np.isnan(success).all() else float(np.nanmean(success)),
-            "first": _said_first(incumbent, success, answered),
+            "first": _with_calls(_said_first(incumbent, success, answered), facts, incumbent),
             "edits": _edit_rows(edits[incumbent], plan["backends"][incumbent]["allow_edits"]),
-            "delay": _delay(facts.arm(incumbent)),
+            "delay": _delay(asked),
+            "failed": failed(asked),
         },
         "candidates": candidates,
-        "app": summary.section(journal, plan),
+        "app": summary.section(journal, plan, {arm: _ran(facts, arm) for arm in facts.columns}),
         "judge": facts.judgements.report() if facts.judgements else None,
         "verdict": overall(verdicts, stopped is None, stopped),
         "not_tested": list(_not_tested(journal, plan)),
@@ -188,6 +191,12 @@ def _saved(journal: Journal, plan: Json, facts: Facts) -> Json | None:
     }
 
 
+def _ran(facts: Facts, name: str) -> Json:
+    """What the trials of an app say of it."""
+    done = facts.arm(name).exit_seconds is not None
+    return {"calls": facts.calls[name].report(), "completed": done}
+
+
 def _said_first(incumbent: str, success: Array, answered: Array) -> str | None:
     """What has to be read before anything else: that the incumbent itself is not right.
 
@@ -212,6 +221,15 @@ def _said_first(incumbent: str, success: Array, answered: Array) -> str | None:
     )
 
 
+def _with_calls(first: str | None, facts: Facts, incumbent: str) -> str | None:
+    """The same with how many calls of the app failed: that may be why."""
+    calls = facts.calls[incumbent]
+    if first is None or not calls.failed:
+        return first
+    made = count_of(calls.made, "model call")
+    return f"{first} On {incumbent} {calls.failed:,} of {made} of the app failed."
+
+
 def _candidate(journal: Journal, plan: Json, facts: Facts, name: str) -> tuple[Json, Verdict]:
     arms = journal.input("arms", {})
     alpha = plan["alpha_per_candidate"]
@@ -234,6 +252,7 @@ def _candidate(journal: Journal, plan: Json, facts: Facts, name: str) -> tuple[J
         "distributions": distributions(pair),
         "volume": volume(pair),
         "delay": _delay(pair.candidate),
+        "failed": failed(pair.candidate),
     }
     judged = {gate["measure"]: gate for gate in plan["gates"]}
     for measure in BY_NAME.values():
@@ -406,8 +425,10 @@ def _not_tested(journal: Journal, plan: Json) -> Iterator[str]:
     if without:
         yield f"The change that the app needs was not measured for {', '.join(without)}: no swap."
     if replay["arrivals"] == "closed":
-        yield "Latency under the load of production: requests were sent in a closed loop."
-    yield "State that a provider hosts (files, threads, vector stores, fine-tunes) is not replayed."
+        sent = "cases were run" if plan["app"] is not None else "requests were sent"
+        yield f"Latency under the load of production: {sent} in a closed loop."
+    missing = "is not there for the app" if plan["app"] is not None else "is not replayed"
+    yield f"State that a provider hosts (files, threads, vector stores, fine-tunes) {missing}."
 
 
 def _not_known(facts: Facts, clusters: Json, cases: int, distinct: int) -> Iterator[str]:

@@ -49,6 +49,31 @@ def test_each_exit_step_by_step_in_the_order_in_which_they_were_taken() -> None:
     ]
 
 
+def test_an_exit_that_was_not_completed_says_so() -> None:
+    data = report(arm("old"), arm("a", apply=0.5) | {"completed": False}, arm("b", apply=2.0))
+    steps = app.steps(data)
+    assert steps is not None
+    assert steps[-1] == ["the whole exit", "not completed; so far 500 ms", "2 s"]
+
+
+def test_what_nobody_may_overlook_of_the_calls() -> None:
+    calls = {"made": 1_200, "failed": 7, "error": "7 times: overloaded (503): busy"}
+    data = report(
+        arm("old") | {"calls": {"made": 4, "failed": 0, "error": None}},
+        arm("a") | {"calls": calls, "strays": 1},
+        arm("b"),
+    )
+    found = app.noticed(data)
+    assert found[0] == (
+        "a: 7 of 1,200 model calls of the app failed; 7 times: overloaded (503): busy"
+    )
+    assert found[1].startswith("a: 1 call of the app named no trial")
+    assert len(found) == 2
+    said = app.sentences(data)
+    assert said is not None
+    assert [each for each in said if each.startswith("a: ")] == found
+
+
 def test_no_exit_no_table_and_no_app_no_word() -> None:
     assert app.steps(report(arm("old", copy=9.0), arm("a"))) is None
     for function in (app.steps, app.sentences, app.brief):
@@ -68,3 +93,12 @@ def test_in_one_sentence_whether_it_came_back() -> None:
         "4 of 5 answers right."
     )
     assert app.brief(report(arm("old"))) == "The app itself was run. The way back was not taken."
+
+
+def test_an_app_that_was_not_run_is_not_called_run() -> None:
+    data = report(arm("old"))
+    data["incumbent"]["completed_trials"] = 0
+    assert app.brief(data) == "The app was not run on any case. The way back was not taken."
+    assert (app.sentences(data) or [""])[0].startswith("The app itself was to be run as a server")
+    data["candidates"] = [{"name": "a", "completed_trials": 1}]
+    assert (app.brief(data) or "").startswith("The app itself was run.")

@@ -328,6 +328,24 @@ def test_sorting(seen: Visit) -> None:
     assert shown(page)[:3] == ["ticket-0000", "ticket-0001", "ticket-0002"]
 
 
+def test_the_calls_of_an_app_stand_in_its_case(browser: Browser, tmp_path: Path) -> None:
+    data, rows = sample.report(), list(sample.trials(2))
+    for row in rows:
+        call = {"to": row["arm"], "path": "/v1/chat/completions", "status": 200, "error": None}
+        row["calls"] = [call, {**call, "to": "vendor"}] if row["case"] == rows[0]["case"] else []
+    with visit(browser, written(tmp_path, data, rows)) as made:
+        page = made.page
+        ready(page)
+        outcomes = page.locator("#cases-rows td[data-label='Outcome']").all_inner_texts()
+        assert [text for text in outcomes if "calls the incumbent" in text] == outcomes[:1]
+        page.locator("button.opener").first.click()
+        page.wait_for_selector("#cases-detail h3")
+        said = page.locator("#cases-detail").inner_text()
+        assert "STILL CALLS vendor · /v1/chat/completions · 200" in said, "it is unfolded"
+        assert said.startswith("Input")
+        assert "ended by" not in said
+
+
 def test_a_case_is_opened_side_by_side(seen: Visit) -> None:
     page = seen.page
     page.locator("button.opener").first.click()

@@ -46,6 +46,9 @@ FORM = {"kind": "white_space", "where": None, "form": True}
         ([trial()], [], Flag.NOT_ASKED),
         ([trial()], [trial(edits=[{"action": "drop"}])], Flag.EDITED),
         ([trial(total=1.0)], [trial(total=1.6)], Flag.SLOWER),
+        ([trial()], [trial(arm="new", calls=[{"to": "new"}, {"to": "old"}])], Flag.LEFT),
+        ([trial(calls=[{"to": "old"}])], [trial(arm="new", calls=[{"to": "new"}])], Flag(0)),
+        ([trial()], [trial(arm="new", calls=["x", {"to": 3}, {}])], Flag(0)),
         ([trial(total=1.0)], [trial(total=1.5)], Flag(0)),
         ([trial(total=0.5), trial(total=1.5)], [trial(total=1.9)], Flag(0)),  # its own spread
         ([trial(total=0.00008)], [trial(total=0.00016)], Flag(0)),  # the drill's own delay
@@ -86,6 +89,28 @@ def made(folder: Path, rows: Any, data: Any = None) -> tuple[list[Any], dict[str
     found = table.table(document.survey, document.data)
     blocks = [packed(block) for block in found.blocks()]
     return blocks, packed(found.index())
+
+
+def test_the_calls_of_an_app_are_shown_with_what_is_amiss(tmp_path: Path) -> None:
+    rows = list(sample.trials(1))
+    arm = rows[1]["arm"]
+    fine = {"to": arm, "path": "/v1/chat/completions", "model": "m", "status": 200, "error": None}
+    rows[1]["calls"] = [
+        {**fine, "seconds": 1.25, "input_tokens": 12, "output_tokens": 3},
+        {**fine, "status": 404, "error": "bad_parameter", "message": "no such model"},
+        {**fine, "to": "vendor", "status": 410, "seconds": "soon", "error": {}},
+        *[fine] * 100,
+    ]
+    blocks, _ = made(tmp_path, rows)
+    detail = blocks[0][0]
+    calls = detail["trials"][1]["calls"]
+    assert calls[:3] == [
+        ["/v1/chat/completions · m · 200 · 1.25 s · 12 + 3 tokens", False],
+        ["/v1/chat/completions · m · 404 · bad_parameter: no such model", True],
+        ["STILL CALLS vendor · /v1/chat/completions · m · 410", True],
+    ]
+    assert len(calls) == table.MOST_CALLS
+    assert (detail["app"], detail["trials"][0]["calls"]) == (True, [])
 
 
 def test_blocks_and_index_agree(tmp_path: Path) -> None:

@@ -49,6 +49,10 @@ LONG = "a reason " * 40
             "verdict: inconclusive (a: x; and 2 more, in report.md)",
         ),
         (report("inconclusive", []), "verdict: inconclusive (no reason was recorded)"),
+        (
+            report("not_ready", ["git said\n  error: x\n"]),
+            "verdict: not ready (git said / error: x)",
+        ),
     ],
 )
 def test_the_verdict_is_one_line_of_as_many_reasons_as_have_room(
@@ -79,3 +83,8 @@ def test_what_was_saved_stands_above_the_verdict() -> None:
     assert last.startswith("Stopped early: ")
     assert "2,112 calls (73 %" in last
     assert not any("Stopped early" in line for line in terminal.lines(report("ready", ["a"])))
+
+
+def test_a_reason_of_several_lines_is_one_line() -> None:
+    given = report("not_ready", [], a=("not_ready", ["veto: it does not apply.\nerror: main.py:1"]))
+    assert "  veto: it does not apply. / error: main.py:1" in list(terminal.lines(given))

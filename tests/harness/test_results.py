@@ -606,7 +606,7 @@ def test_who_answered_nothing_is_not_ready_however_cheap(tmp_path: Path) -> None
         "veto: a feature that the workload uses is missing: rejecting cannot take 24 of the 24 "
         "requests as they are, and the incumbent can: see its edits and its errors"
     )
-    silent = "failing answered none of its 48 requests"
+    silent = "failing answered none of its 48 requests; 48 times: content filter: it is not allowed"
     ends = {"rejecting": ("not_ready", veto), "failing": ("inconclusive", silent)}
     for name, (status, reason) in ends.items():
         candidate = found.candidate(name)
@@ -631,6 +631,8 @@ def test_who_answered_nothing_is_not_ready_however_cheap(tmp_path: Path) -> None
     assert verdict["judged"][0] == "fine: gates passed: cost_per_1000"
     render(found.folder)
     assert "no gate is on what the answers say" in (found.folder / "report.html").read_text()
+    for name in ("report.md", "report.html", "junit.xml"):
+        assert silent in (found.folder / name).read_text(), name
 
 
 def test_an_answer_that_ends_in_an_error_is_none(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from exitdrill.app.calls import Ledger, TrialCalls
+from exitdrill.app.complaints import summed_up
 from exitdrill.app.copies import copy_of
 from exitdrill.app.folders import work_folder
 from exitdrill.app.home import Home
@@ -30,6 +31,8 @@ from exitdrill.replay import Arm
 from exitdrill.scenario import AppRunSpec, PriceSpec, Scenario
 from exitdrill.swap import AppliedSwap
 
+MOST_OF_TESTS = 1_900
+"""Characters of each stream of the app's own tests that are kept."""
 TESTS = -2
 """The position that the calls of the app's own tests have in the journal."""
 
@@ -37,20 +40,24 @@ TESTS = -2
 @dataclass(frozen=True)
 class Tested:
     """What came of the app's own tests, or of installing it: whether that passed, the seconds, what
-    it said."""
+    it said. ``brief`` is of that what helps, in one line."""
 
     passed: bool
     seconds: float
     said: str
+    brief: str
 
     @classmethod
     def of(cls, ended: Ended, limit: float, hide: Callable[[str], str]) -> Tested:
         """What came of a command that had so many seconds."""
-        output = ended.output.decode("utf-8", "replace").strip()[-1000:]
-        how = {"timeout": f"took longer than {limit:g} s", "flood": FLOOD, "filled": FILLED}
-        parts = (how.get(ended.why, ended.exit), output, ended.errors[-1000:])
-        said = "\n".join(part for part in parts if part)
-        return cls(ended.why == "itself" and ended.code == 0, ended.seconds, hide(said))
+        output = ended.output.decode("utf-8", "replace").strip()[-MOST_OF_TESTS:]
+        errors = ended.errors[-MOST_OF_TESTS:]
+        ways = {"timeout": f"took longer than {limit:g} s", "flood": FLOOD, "filled": FILLED}
+        how = ways.get(ended.why, ended.exit)
+        said = "\n".join(part for part in (how, output, errors) if part)
+        found = f"{how}: {summed_up(output, errors)}"
+        passed = ended.why == "itself" and ended.code == 0
+        return cls(passed, ended.seconds, hide(said), hide(found))
 
 
 @dataclass(frozen=True)

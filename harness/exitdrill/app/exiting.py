@@ -183,14 +183,19 @@ class _Exit:
         passed_before = before is None or before["passed"]
         candidate = self.arm.name != self.scenario.incumbent
         if tested is not None and not tested.passed and candidate and passed_before:
-            known["failure"] = f"the app's own tests fail after the swap: {brief(tested.said)}"
+            known["failure"] = f"the app's own tests fail after the swap: {tested.brief}"
+        if tested is not None and not tested.passed and not candidate:
+            self.watcher.note(
+                "note: the app's own tests fail on the incumbent already, so that they can say "
+                f"nothing of an exit: {tested.brief}"
+            )
 
     async def _start(
         self, asker: AppAsker, known: dict[str, Any], steps: list[dict[str, Any]]
     ) -> None:
-        if asker.spec.serve is None:
-            return
-        with _step(steps, START):
+        """A command runs with each case anew: of it only the program has to be there."""
+        taken: list[dict[str, Any]] = [] if asker.spec.serve is None else steps
+        with _step(taken, START):
             try:
                 await asker.runner.start()
             except ServerFailed as error:
@@ -216,7 +221,7 @@ async def installed(asker: AppAsker, steps: list[dict[str, Any]]) -> str | None:
             done = await asker.install()
         except ServerFailed as error:
             return f"{NOT_INSTALLED}: {brief(str(error))}"
-    return None if done is None or done.passed else f"{NOT_INSTALLED}: {brief(done.said)}"
+    return None if done is None or done.passed else f"{NOT_INSTALLED}: {done.brief}"
 
 
 async def _tried(

@@ -16,7 +16,7 @@ from exitdrill.app.disk import BY_INSTALLING, BY_RUNNING, Disk, any_over
 from exitdrill.app.hints import hint
 from exitdrill.app.process import TOO_LARGE, Ended, Place, run, words
 from exitdrill.app.ways import Entrance
-from exitdrill.errors import DrillStopped
+from exitdrill.errors import DrillStopped, ServerFailed
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -48,6 +48,13 @@ class Home:
                 f"the drill's own folder {self.scratch.parent} is gone (did somebody clear the "
                 "temporary files?)"
             )
+
+    def find(self, command: list[str]) -> None:
+        """See that a command's program is there. Raises `ServerFailed`."""
+        place = self.place(self.scratch, Entrance({}, {}))
+        program = words(command, place)[0]
+        if not os.access(self.copy / program, os.X_OK):
+            raise ServerFailed(f"there is no program {program!r} that can be run")
 
     def hint(self, said: str) -> str:
         """What the drill knows of why an app failed that said this, or ""."""

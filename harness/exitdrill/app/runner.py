@@ -4,7 +4,7 @@
 
 It runs with the app's own Python, be that an old one, and imports nothing but the standard library.
 What the app prints goes to standard error: the answer is what the function returns, a text as it
-is, anything else as JSON.
+is, anything else as JSON; None is no answer.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ def main() -> None:
     answer = getattr(importlib.import_module(module), name)(given)
     if inspect.isawaitable(answer):
         answer = asyncio.run(_awaited(answer))
+    if answer is None:  # most often a "return" was forgotten; an app can hardly mean it
+        sys.exit("the function returned None, which is no answer")
     text = answer if isinstance(answer, str) else json.dumps(answer)
     with os.fdopen(answers, "wb") as file:
         file.write(text.encode("utf-8", "replace"))

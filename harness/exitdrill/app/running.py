@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from exitdrill.app.complaints import tidied
 from exitdrill.app.home import Home
 from exitdrill.app.process import FILLED, FLOOD, Ended, given_to
 from exitdrill.app.ways import Entrance
@@ -54,7 +54,8 @@ class CommandRunner:
     home: Home
 
     async def start(self) -> None:
-        """Nothing to make ready."""
+        """Nothing runs yet, but its program has to be there. Raises `ServerFailed`."""
+        self.home.find(self._command("")[0])
 
     async def run(self, given: Any, entrance: Entrance, stop: asyncio.Event) -> Ran:
         """Run it to its end."""
@@ -66,7 +67,7 @@ class CommandRunner:
             self.home.check()
             return Ran("", 0.0, BackendError("crashed", f"the app cannot be run: {error}"))
         text = ended.output.decode("utf-8", "replace").rstrip("\r\n")
-        failed = _error(ended, seconds, self.home.hint)
+        failed = _error(ended, seconds, self.home)
         if failed is not None:
             self.home.check()
         return Ran(text, ended.seconds, failed)
@@ -97,9 +98,9 @@ def flood(said: str = FLOOD) -> BackendError:
     return BackendError("flood", said)
 
 
-def _error(ended: Ended, seconds: float, why: Callable[[str], str]) -> BackendError | None:
+def _error(ended: Ended, seconds: float, home: Home) -> BackendError | None:
     output = ended.output[-4 * LONGEST_COMPLAINT :].decode("utf-8", "replace").strip()
-    complaint = (ended.errors or output)[-LONGEST_COMPLAINT:]
+    complaint = tidied(ended.errors or output, home.copy)[-LONGEST_COMPLAINT:]
     lines = " / ".join(line.strip() for line in complaint.splitlines() if line.strip())
     said = f"; the end of what it wrote: {lines}" if lines else ""
     match ended.why:
@@ -114,6 +115,6 @@ def _error(ended: Ended, seconds: float, why: Callable[[str], str]) -> BackendEr
             return BackendError("cancelled", "the drill ended it")
     if ended.code == 0:
         return None
-    known = why(complaint)
+    known = home.hint(complaint)
     known = f"; {known}" if known else ""
     return BackendError("crashed", f"the app ended with {ended.exit}{known}{said}")

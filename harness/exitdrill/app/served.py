@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from exitdrill.app.complaints import tidied
 from exitdrill.app.disk import BY_RUNNING, Disk
 from exitdrill.app.flood import FloodWatch
 from exitdrill.app.home import Home
@@ -156,7 +157,7 @@ class ServedRunner:
         return text, None
 
     def _tail(self) -> str:
-        tail = self._server.tail().strip()[-LONGEST_COMPLAINT:]
+        tail = tidied(self._server.tail(), self.home.copy)[-LONGEST_COMPLAINT:]
         return f"; the end of its output:\n{tail}" if tail else ""
 
 

@@ -241,7 +241,7 @@ class _Search:
         if self.found.record["tests"]:
             tested = await asker.test((POSITION, asker.name, first))
             if tested is not None and not tested.passed:
-                return f"the app's own tests fail: {brief(tested.said)}"
+                return f"the app's own tests fail: {tested.brief}"
             if why := _strayed(asker):
                 return why
         if cases and asker.spec.serve is not None:

@@ -27,7 +27,8 @@ def obstacles(journal: Journal, plan: Mapping[str, Any], name: str) -> list[str]
     )
     if before["passed"] or after["passed"]:
         return []
-    return ["the app's own tests fail after the swap, and failed before it as well"]
+    said = f": {before['brief']}" if before.get("brief") else ""
+    return [f"the app's own tests fail after the swap, and failed before it as well{said}"]
 
 
 def smallest(journal: Journal, name: str) -> Json | None:
@@ -64,8 +65,11 @@ def exit_seconds(journal: Journal, plan: Mapping[str, Any], name: str) -> float 
     return seconds
 
 
-def section(journal: Journal, plan: Mapping[str, Any]) -> Json | None:
-    """The report's ``app``; None where the app was not run."""
+def section(journal: Journal, plan: Mapping[str, Any], measured: Mapping[str, Json]) -> Json | None:
+    """The report's ``app``; None where the app was not run.
+
+    ``measured`` is what is known of each arm's trials, beside its steps.
+    """
     run, known = plan["app"], _known(journal)
     if run is None:
         return None
@@ -78,7 +82,9 @@ def section(journal: Journal, plan: Mapping[str, Any]) -> Json | None:
         "contained": known.get("contained"),
         "install": _words(run.get("install")),
         "test": _words(run["test"]),
-        "arms": [_arm(journal, known, name, name == plan["incumbent"]) for name in names],
+        "arms": [
+            _arm(journal, known, name, name == plan["incumbent"]) | measured[name] for name in names
+        ],
         "way_back": known.get("way_back"),
     }
 

@@ -90,7 +90,8 @@ class ArmFacts:
     error; ``caveats`` are what has to be said beside a gate, by the name of its column; ``broken``
     says whether it broke off, or could not be started; ``diff`` and ``code`` are what its swap
     changes in the app, ``runs_app`` says whether that was run, ``exit_seconds`` how long its exit
-    took, and ``smallest`` what of the swap no check needs.
+    took, and ``smallest`` what of the swap no check needs; ``errors`` is the error that its trials
+    met most often, with its count.
     """
 
     name: str
@@ -111,6 +112,7 @@ class ArmFacts:
     exit_seconds: float | None = None
     smallest: Mapping[str, Any] | None = None
     caveats: Mapping[str, str] = field(default_factory=dict)
+    errors: str | None = None
 
     def take(self, cases: slice = ALL, repeats: slice = ALL) -> ArmFacts:
         """The arm as if it had been asked only these cases, and repeats."""

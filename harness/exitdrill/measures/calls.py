@@ -17,6 +17,7 @@ from exitdrill.measures.base import NAN, Array, Measure, Pair, Row, TrialView, c
 from exitdrill.measures.intervals import Labels, mean_between
 from exitdrill.measures.shares import NOTHING, share_row
 from exitdrill.records import AppCall
+from exitdrill.sentences import count_of
 from exitdrill.stats import Interval, TooFewSamples
 
 LONGEST_QUOTE = 80
@@ -93,10 +94,10 @@ class LeftBehind:
         """What is to be said of it, of so many trials; None where nothing was left behind."""
         if self.first is None:
             return None
-        verb = "trials still call" if self.trials > 1 else "trial still calls"
+        verb = "calls" if self.trials == 1 else "call"
         return (
-            f"a call still goes to the incumbent: {self.trials:,} of {trials:,} {verb} "
-            f"{self.first.to}, first {described(self.first)}"
+            f"a call still goes to the incumbent: {self.trials:,} of {count_of(trials, 'trial')} "
+            f"still {verb} {self.first.to}, first {described(self.first)}"
         )
 
 

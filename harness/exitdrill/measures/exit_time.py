@@ -13,7 +13,7 @@ NOTE = "all steps of the exit together, the checks included; what people take is
 def _row(pair: Pair) -> Row:
     seconds = pair.candidate.exit_seconds
     if seconds is None:
-        return Row(note="not measured: the exit was not completed")
+        return Row(note="not measured: the exit was not completed, or no answer was right")
     return Row(candidate=seconds, estimate=seconds, note=NOTE)
 
 

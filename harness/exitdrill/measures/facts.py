@@ -22,6 +22,7 @@ from exitdrill.judge.record import Judgements
 from exitdrill.measures import BY_NAME, embedding
 from exitdrill.measures.base import NAN, ArmFacts, Array, Column, Looks, Mask, Pair, TrialView
 from exitdrill.measures.calls import LeftBehind
+from exitdrill.measures.failures import CallErrors, Errors, reason
 from exitdrill.measures.judged import PREFERENCE, PROBLEM
 from exitdrill.records import AppCall, Trial
 from exitdrill.workload import Case, cluster_of
@@ -83,6 +84,10 @@ class Facts:
         self._unpriced: Counter[str] = Counter()
         self.left_behind = {arm: LeftBehind() for arm in self.columns}
         """By arm: the calls of its app that went to the incumbent instead."""
+        self.errors = {arm: Errors() for arm in self.columns}
+        """By arm: why its trials failed."""
+        self.calls = {arm: CallErrors() for arm in self.columns}
+        """By arm: the model calls of its app, and why they failed."""
         self.makers: dict[str, Counter[str]] = {arm: Counter() for arm in self.columns}
         """By arm: who made its answers, as the server tells, and how many."""
 
@@ -190,11 +195,22 @@ class Facts:
             code=_code_of(swap),
             classes=self._journal.input("classes", {}),
             runs_app=self._runs_app,
-            exit_seconds=exit_seconds(self._journal, self._plan, name),
+            exit_seconds=self._exit_seconds(name),
             smallest=smallest(self._journal, name),
             caveats=self._caveats,
+            errors=self.errors[name].first,
             broken=bool(self._journal.input("arms", {}).get(name, {}).get("reason")),
         )
+
+    def ever_right(self, arm: str) -> bool:
+        """Whether any answer of an arm was right; where nobody judges, whether there was any."""
+        answered, success = (self.columns[arm][name] for name in ("answered", "success"))
+        judged = success[(answered == 1) & ~np.isnan(success)]
+        return bool((judged > 0).any() if judged.size else (answered == 1).any())
+
+    def _exit_seconds(self, arm: str) -> float | None:
+        seconds = exit_seconds(self._journal, self._plan, arm)
+        return seconds if self.ever_right(arm) else None
 
     def _views(self, case: Case, trials: Sequence[Trial], calls: _Calls) -> list[TrialView]:
         replies = [trial.exchange.reply for trial in trials]
@@ -240,6 +256,9 @@ class Facts:
         for reply in (view.reply, *(call.exchange.reply for call in view.calls)):
             self._see_maker(trial.arm, reply)
         self.left_behind[trial.arm].see(view)
+        self.calls[trial.arm].see(view)
+        if view.failed:
+            self.errors[trial.arm].see(reason(view))
         return Measured(view, values)
 
     def _see_maker(self, arm: str, reply: Reply) -> None:

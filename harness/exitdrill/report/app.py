@@ -20,7 +20,13 @@ LONGEST_COMMAND = 160
 def sentences(data: Mapping[str, Any]) -> list[str] | None:
     """How the app was run and what its exit took; None where it was not run."""
     app = data.get("app")
-    return None if app is None else list(_sentences(app, data["incumbent"]["name"]))
+    return None if app is None else list(_sentences(app, data["incumbent"]["name"], _ran(data)))
+
+
+def _ran(data: Mapping[str, Any]) -> bool:
+    """Whether the app was run on any case; an older report does not count its trials."""
+    arms = [data["incumbent"], *data.get("candidates", ())]
+    return any(arm.get("completed_trials", 1) for arm in arms)
 
 
 def steps(data: Mapping[str, Any]) -> list[list[str]] | None:
@@ -34,8 +40,14 @@ def steps(data: Mapping[str, Any]) -> list[list[str]] | None:
         return None
     took = [{step["step"]: step["seconds"] for step in arm["steps"]} for arm in exits]
     rows = [[name, *(_seconds(each.get(name)) for each in took)] for name in _in_order(exits)]
-    whole = ["the whole exit", *(_seconds(arm["seconds"]) for arm in exits)]
+    whole = ["the whole exit", *map(_whole, exits)]
     return [["step", *(arm["name"] for arm in exits)], *rows, whole]
+
+
+def _whole(arm: Mapping[str, Any]) -> str:
+    """The sum of an exit's steps; an older report does not say whether it was completed."""
+    seconds = level("s", arm["seconds"])
+    return seconds if arm.get("completed", True) else f"not completed; so far {seconds}"
 
 
 def _in_order(exits: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -59,38 +71,77 @@ def brief(data: Mapping[str, Any]) -> str | None:
     app = data.get("app")
     if app is None:
         return None
-    return f"The app itself was run. {_way_back(app['way_back'], data['incumbent']['name'], False)}"
+    head = "The app itself was run." if _ran(data) else "The app was not run on any case."
+    return f"{head} {_way_back(app['way_back'], data['incumbent']['name'], False)}"
 
 
-def _sentences(app: Mapping[str, Any], incumbent: str) -> Iterator[str]:
+def noticed(data: Mapping[str, Any]) -> list[str]:
+    """What nobody may overlook of the model calls that the app made, each in a sentence."""
+    arms = (data.get("app") or {}).get("arms", ())
+    return [said for arm in arms for said in (*_calls(arm), *_strays(arm), *_floods(arm))]
+
+
+def _calls(arm: Mapping[str, Any]) -> Iterator[str]:
+    calls = arm.get("calls")
+    if calls and calls["failed"]:
+        made = count_of(calls["made"], "model call")
+        why = f"; {calls['error']}" if calls["error"] else ""
+        yield f"{arm['name']}: {calls['failed']:,} of {made} of the app failed{why}"
+
+
+def _strays(arm: Mapping[str, Any]) -> Iterator[str]:
+    if arm["strays"]:
+        yield (
+            f"{arm['name']}: {count_of(arm['strays'], 'call')} of the app named no trial, or one "
+            "that was over, and got no answer: it has to pass the header X-Exitdrill-Trial on to "
+            "its model calls, and to make none after it has answered."
+        )
+
+
+def _floods(arm: Mapping[str, Any]) -> Iterator[str]:
+    if arm.get("floods"):
+        yield (
+            f"{arm['name']}: the app wrote without end while no trial was there to say so, and "
+            f"was ended: {count_of(arm['floods'], 'time')}."
+        )
+
+
+def _sentences(app: Mapping[str, Any], incumbent: str, ran: bool) -> Iterator[str]:
     command = shorten(app["command"], LONGEST_COMMAND)
-    yield f"The app itself was run {HOW[app['how']]}: {command}. {_contained(app['contained'])}"
+    was = "was run" if ran else "was to be run"
+    yield f"The app itself {was} {HOW[app['how']]}: {command}. {_contained(app['contained'])}"
     yield from _tests(app["arms"])
     for arm in app["arms"]:
         if arm["failure"] is not None:
             yield f"{arm['name']}: {arm['failure']}"
-        if arm["strays"]:
-            yield (
-                f"{arm['name']}: {count_of(arm['strays'], 'call')} of the app named no trial, or "
-                "one that was over, and got no answer: it has to pass the header X-Exitdrill-Trial "
-                "on to its model calls, and to make none after it has answered."
-            )
-        if arm.get("floods"):
-            yield (
-                f"{arm['name']}: the app wrote without end while no trial was there to say so, and "
-                f"was ended: {count_of(arm['floods'], 'time')}."
-            )
+        yield from _calls(arm)
+        yield from _strays(arm)
+        yield from _floods(arm)
         if arm.get("smallest") is not None:
             yield f"{arm['name']}: {needless(arm['smallest'])}"
     yield _way_back(app["way_back"], incumbent, True)
 
 
 def _tests(arms: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """On which arms the app's own tests pass, and on which they do not."""
-    for passed, word in ((True, "pass"), (False, "FAIL")):
-        names = [arm["name"] for arm in arms if arm["tests"] and arm["tests"]["passed"] is passed]
-        if names:
-            yield f"The app's own tests {word} on {', '.join(names)}."
+    """On which arms the app's own tests pass, and on which they do not, and how."""
+    passed = [arm["name"] for arm in arms if arm["tests"] and arm["tests"]["passed"]]
+    if passed:
+        yield f"The app's own tests pass on {', '.join(passed)}."
+    for arm in arms:
+        if arm["tests"] and not arm["tests"]["passed"]:
+            brief = arm["tests"].get("brief")
+            why = f": {brief}" if brief else "."
+            yield f"The app's own tests FAIL on {arm['name']}{why}"
+
+
+def tests_said(data: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What failing tests wrote, as far as it was kept: the arm's name, and the text."""
+    arms = (data.get("app") or {}).get("arms", ())
+    return [
+        (arm["name"], arm["tests"]["said"])
+        for arm in arms
+        if arm["tests"] and not arm["tests"]["passed"]
+    ]
 
 
 def _contained(contained: bool | None) -> str:

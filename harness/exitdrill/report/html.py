@@ -71,6 +71,7 @@ def render(document: Document, file: TextIO) -> None:
         "answered_by": described.comparison(data),
         "headline": view.headline(data),
         "said_first": view.said_first(data),
+        "incumbent_failures": view.incumbent_failures(data),
         "warnings": view.warnings(data, document.warnings),
         "reasons": view.reasons(data),
         "stopped": view.stopped(data),
@@ -81,6 +82,7 @@ def render(document: Document, file: TextIO) -> None:
         "stopped_early": fixed.stopped_early(data),
         "how_judged": view.HOW_JUDGED,
         "app_said": app.sentences(data),
+        "app_tests": app.tests_said(data),
         "app_steps": app.steps(data),
         "judge_said": judge.sentences(data),
         "tallies": document.tallies,
@@ -89,7 +91,11 @@ def render(document: Document, file: TextIO) -> None:
         "claims": view.CLAIMS,
         "what_n_counts": view.WHAT_N_COUNTS,
         "judged": data["verdict"].get("judged", []),
-        "flags": [(int(flag), *words) for flag, words in trials.WORDS.items()],
+        "flags": [
+            (int(flag), *words)
+            for flag, words in trials.WORDS.items()
+            if flag != trials.Flag.LEFT or data.get("app")
+        ],
         "script": _asset("report.js"),
         "style": _asset("report.css"),
         "script_hash": _hash("report.js"),
@@ -175,6 +181,7 @@ def _bullets(raw: Mapping[str, Any]) -> list[tuple[str, view.Gate | None]]:
     sentences = {f"{gate.name}: {gate.reason}": gate for gate in view.gates(raw)}
     said = "" if raw["status"] == "complete" else view.broke_off(raw["status_reason"] or "")
     found = view.fresh(raw["verdict"]["reasons"], said)
+    found += view.failures(raw, raw["verdict"]["reasons"])
     return [(reason, sentences.get(reason)) for reason in found]
 
 

@@ -111,6 +111,7 @@ def _verdict_case(
     summary = f"{word}. {first} {counts}" if first else f"{word}: {counts}"
     said = [*(f"Warning: {each}" for each in warnings), candidate["status_reason"]]
     said += view.without_edits(data, verdict["reasons"])
+    said += [*view.failures(candidate, verdict["reasons"]), *view.incumbent_failures(data)]
     reasons = [reason for reason in said if reason]
     return _case("verdict", candidate["name"], verdict["status"], summary, "\n".join(reasons))
 

@@ -126,6 +126,9 @@ def _beside(data: Mapping[str, Any], warnings: Sequence[str]) -> Iterator[str]:
     if first:
         yield text(first)
         yield ""
+    for each in view.incumbent_failures(data):
+        yield text(each)
+        yield ""
     for each in warnings:
         yield f"**Warning:** {text(each)}"
         yield ""
@@ -180,6 +183,9 @@ def _candidate(candidate: Mapping[str, Any], data: Mapping[str, Any]) -> Iterato
     # What a gate says stands in the table.
     gates = [f"{gate['name']}: {gate['reason']}" for gate in candidate["gates"]]
     yield from _reasons(candidate["verdict"]["reasons"], "\n".join([said, *gates]))
+    for each in view.failures(candidate, candidate["verdict"]["reasons"]):
+        yield text(each)
+        yield ""
     yield from _gates(candidate)
     yield from _changes(candidate, data["incumbent"])
     yield from _balance(candidate)
@@ -334,8 +340,9 @@ def _footer(data: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield view.WHAT_N_COUNTS
     yield ""
+    done = "A run of the app in a drill" if data.get("app") else "A replay of recorded requests"
     yield (
-        "A replay of recorded requests, not a cut-over in production; it certifies nothing. "
+        f"{done}, not a cut-over in production; it certifies nothing. "
         "What it does not claim, and the answers side by side, are in report.html."
     )
 

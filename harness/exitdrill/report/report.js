@@ -7,7 +7,7 @@
   const PAGE = 50;
   const MOST_CELLS = 4e6; // of the table that compares two answers word by word
   const MOST_OPTIONS = 500; // of a select; it says how many it leaves out
-  const FLAG = { FAILED: 1, LOST: 2, GAINED: 4, CHANGED: 8, FORM: 16, SLOWER: 32, EDITED: 64, SILENT: 128, NOT_ASKED: 256 };
+  const FLAG = { FAILED: 1, LOST: 2, GAINED: 4, CHANGED: 8, FORM: 16, SLOWER: 32, EDITED: 64, SILENT: 128, NOT_ASKED: 256, LEFT: 512 };
 
   const at = (name) => document.getElementById(`cases-${name}`);
   const blocks = document.querySelectorAll("script.block");
@@ -63,6 +63,7 @@
 
   function outcome([flags, , success]) {
     if (flags & FLAG.NOT_ASKED) return ["?", "not asked", "open", 7];
+    if (flags & FLAG.LEFT) return ["✗", "calls the incumbent", "fail", 0];
     if (flags & FLAG.LOST) return ["✗", "lost", "fail", 0];
     if (flags & FLAG.SILENT) return ["✗", "no answer", "fail", 1];
     if (flags & FLAG.GAINED) return ["✓", "gained", "pass", 3];
@@ -85,7 +86,7 @@
   }
 
   // Which cases deserve a look most, of the chosen candidate: the first flag that a case has.
-  const RANKS = [FLAG.LOST, FLAG.SILENT, FLAG.CHANGED, FLAG.GAINED, FLAG.FAILED, FLAG.FORM];
+  const RANKS = [FLAG.LEFT, FLAG.LOST, FLAG.SILENT, FLAG.CHANGED, FLAG.GAINED, FLAG.FAILED, FLAG.FORM];
 
   function rank([flags]) {
     const found = RANKS.findIndex((flag) => flags & flag);
@@ -223,7 +224,7 @@
   }
 
   function inside(found) {
-    const made = [make("h3", "Request (last message)"), said(found.prompt, "not recorded")];
+    const made = [make("h3", found.app ? "Input" : "Request (last message)"), said(found.prompt, "not recorded")];
     made.push(make("h3", `Expected${found.checker ? `, by the checker ${found.checker}` : ""}`));
     made.push(said(found.expected, "nothing in particular"));
     const names = [index.arms[0], index.arms[state.candidate + 1]];
@@ -232,7 +233,7 @@
     const repeats = [...new Set([...ours, ...theirs].map((trial) => trial.repeat))].sort((a, b) => a - b);
     for (const repeat of repeats) {
       const pair = [ours, theirs].map((trials) => trials.find((trial) => trial.repeat === repeat));
-      made.push(sides(pair, names, repeats.length > 1 ? repeat : null));
+      made.push(sides(pair, names, repeats.length > 1 ? repeat : null, found.app));
       if (same(pair)) made.push(make("p", "The same, to the letter.", "soft"));
     }
     if (found.more) made.push(make("p", `${number(found.more)} more answers to this case are in cases.jsonl.`, "soft"));
@@ -242,7 +243,7 @@
   const said = (text, otherwise) =>
     text === null || text === "" ? make("p", otherwise, "missing") : make("pre", text, "", { tabindex: "0" });
 
-  function sides([ours, theirs], names, repeat) {
+  function sides([ours, theirs], names, repeat, app) {
     const made = make("div", "", "answers");
     const answers = differ(ours?.answer, theirs?.answer);
     const tools = differ(ours?.tools, theirs?.tools);
@@ -251,7 +252,7 @@
       const box = make("section", "", `answer ${side ? "" : "left"}`);
       const title = `${names[side]} (${role}${repeat === null ? "" : `, repeat ${repeat + 1}`})`;
       box.append(make("h4", title));
-      box.append(...(trial ? answer(trial, answers[side], tools[side]) : [make("p", "not asked", "missing")]));
+      box.append(...(trial ? answer(trial, answers[side], tools[side], app) : [make("p", "not asked", "missing")]));
       made.append(box);
     });
     return made;
@@ -260,9 +261,9 @@
   const same = ([ours, theirs]) =>
     ours && theirs && ours.answer !== null && ours.answer === theirs.answer && ours.tools === theirs.tools;
 
-  function answer(trial, text, tools) {
+  function answer(trial, text, tools, app) {
     const right = trial.success === null ? "not judged" : trial.success === 1 ? "✓ right" : trial.success === 0 ? "✗ wrong" : `${+(trial.success * 100).toPrecision(3)} % right`;
-    const finish = trial.finish ? ` · ended by ${trial.finish}` : "";
+    const finish = trial.finish && !app ? ` · ended by ${trial.finish}` : "";
     const made = [make("p", `${right} · ${seconds(trial.seconds)}${finish}`, "soft facts-line")];
     if (trial.error) made.push(make("pre", `✗ no answer: ${trial.error}`, "fail", { tabindex: "0" }));
     if (trial.answer) made.push(marked(text));
@@ -272,6 +273,14 @@
     if (trial.reasoning) {
       const more = make("details");
       more.append(make("summary", "Reasoning"), said(trial.reasoning, ""));
+      made.push(more);
+    }
+    if (trial.calls.length) {
+      const amiss = trial.calls.filter(([, bad]) => bad).length;
+      const more = make("details", "", "", amiss ? { open: "" } : {});
+      const list = make("ol");
+      list.append(...trial.calls.map(([line, bad]) => make("li", line, bad ? "fail" : "")));
+      more.append(make("summary", `Model calls: ${trial.calls.length}${amiss ? `, ${amiss} of them failed or went elsewhere` : ""}`), list);
       made.push(more);
     }
     if (trial.edits.length) {

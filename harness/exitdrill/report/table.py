@@ -18,6 +18,7 @@ from typing import Any
 from exitdrill.report import changed, trials, view
 from exitdrill.report.survey import Row, Survey, compared
 from exitdrill.report.text import LONGEST, clean, shorten, visible
+from exitdrill.sentences import level
 
 MOST_CASES = 10_000
 MOST_BYTES = 25_000_000
@@ -25,6 +26,8 @@ MOST_BYTES = 25_000_000
 BLOCK_CASES, BLOCK_BYTES = 200, 3_000_000
 LONGEST_ID, LONGEST_HEAD, LONGEST_TAG = 160, 160, 60
 MOST_TAGS = 20
+MOST_CALLS, LONGEST_CALL = 20, 400
+"""Model calls of a trial that are shown, and the characters of each."""
 MOST_SHOWN = 60
 """Trials of one case that are shown; the rest is counted."""
 MOST_GROUPS = 400
@@ -184,6 +187,7 @@ def _detail(rows: Sequence[Row]) -> Json:
         "checker": _text(first.get("checker")),
         "trials": [_trial(row) for row in rows[:MOST_SHOWN]],
         "more": max(0, len(rows) - MOST_SHOWN),
+        "app": any("calls" in row for row in rows),
     }
 
 
@@ -200,9 +204,33 @@ def _trial(row: Row) -> Json:
         "finish": _text(row.get("finish")),
         "error": _error(error) if isinstance(error, dict) else None,
         "edits": [_edit(edit) for edit in edits[:20]] if isinstance(edits, list) else [],
+        "calls": [_call(call, row) for call in trials.calls_of(row)[:MOST_CALLS]],
         "success": trials.success_of(row),
         "seconds": trials.seconds_of(row),
     }
+
+
+def _call(call: Mapping[str, Any], row: Row) -> tuple[str, bool]:
+    """A model call in a line, and whether something is amiss with it."""
+    left = call["to"] != row["arm"]
+    tokens = " + ".join(str(call.get(end)) for end in ("input_tokens", "output_tokens"))
+    parts = [
+        f"STILL CALLS {call['to']}" if left else "",
+        str(call.get("path")),
+        str(call.get("model") or ""),
+        str(call.get("status")),
+        f"{call.get('error')}: {call.get('message') or ''}" if call.get("error") else "",
+        _took(call.get("seconds")),
+        f"{tokens} tokens" if "None" not in tokens else "",
+    ]
+    said = " · ".join(part for part in parts if part)
+    return _short(said, LONGEST_CALL), left or bool(call.get("error"))
+
+
+def _took(seconds: Any) -> str:
+    """A time, where it is one: a line of cases.jsonl may hold anything."""
+    known = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    return level("s", seconds) if known else ""
 
 
 def _error(error: Mapping[str, Any]) -> str:

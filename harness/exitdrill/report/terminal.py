@@ -18,14 +18,20 @@ def lines(report: Mapping[str, Any]) -> Iterator[str]:
     if first := view.said_first(report):
         yield ""
         yield first
+    for each in view.incumbent_failures(report):
+        yield ""
+        yield each
     for candidate in report["candidates"]:
         yield ""
         yield f"{candidate['name']}: {_word(candidate)}"
         for reason in candidate["verdict"]["reasons"]:
-            yield f"  {reason}"
+            yield f"  {_line(reason)}"
+        for each in view.failures(candidate, candidate["verdict"]["reasons"]):
+            yield f"  {each}"
     if run := app.brief(report):
         yield ""
         yield run
+        yield from app.noticed(report)
     if early := fixed.early(report):
         yield ""
         yield early
@@ -38,7 +44,7 @@ def verdict(report: Mapping[str, Any]) -> str:
     """
     every = report["verdict"]["reasons"]
     edited = [each for each in every if each.startswith(view.EDITED)]
-    reasons = [each for each in every if each not in edited] or ["no reason was recorded"]
+    reasons = [_line(each) for each in every if each not in edited] or ["no reason was recorded"]
     hidden = _of_candidates(report)
     head = f"verdict: {_word(report)} ("
     for shown in range(len(reasons), 0, -1):
@@ -52,6 +58,11 @@ def verdict(report: Mapping[str, Any]) -> str:
 
 def _word(judged: Mapping[str, Any]) -> str:
     return view.STATUS[judged["verdict"]["status"]][1]
+
+
+def _line(reason: str) -> str:
+    """A reason in one line: what git or a server wrote has several."""
+    return " / ".join(line.strip() for line in reason.splitlines() if line.strip())
 
 
 def _more(number: int) -> list[str]:

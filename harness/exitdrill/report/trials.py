@@ -36,6 +36,7 @@ class Flag(IntFlag):
     EDITED = 64
     SILENT = 128
     NOT_ASKED = 256
+    LEFT = 512
 
 
 WORDS: Mapping[Flag, tuple[str, str]] = {
@@ -52,6 +53,7 @@ WORDS: Mapping[Flag, tuple[str, str]] = {
         "were answered",
     ),
     Flag.EDITED: ("edited", "the request had to be edited for this backend"),
+    Flag.LEFT: ("calls the incumbent", "the app still made a call to the backend that it has left"),
 }
 """The flags that one can filter by: a word, and what it means."""
 
@@ -85,7 +87,7 @@ def rank(compared: Sequence[Compared]) -> int:
     flags = Flag(0)
     for each in compared:
         flags |= each.flags
-    order = (Flag.LOST, Flag.SILENT, Flag.CHANGED, Flag.GAINED, Flag.FAILED, Flag.FORM)
+    order = (Flag.LEFT, Flag.LOST, Flag.SILENT, Flag.CHANGED, Flag.GAINED, Flag.FAILED, Flag.FORM)
     found = (number for number, flag in enumerate(order) if flags & flag)
     return next(found, len(order))
 
@@ -101,6 +103,8 @@ def _outcome(trials: Sequence[Trial]) -> Flag:
             flags |= Flag.FAILED
         if trial.get("edits"):
             flags |= Flag.EDITED
+        if any(call.get("to") != trial.get("arm") for call in calls_of(trial)):
+            flags |= Flag.LEFT
     return flags if trials else Flag.NOT_ASKED
 
 
@@ -157,6 +161,13 @@ def _said(trial: Trial) -> tuple[Any, Any]:
 
 def _key(repeat: Any) -> int | None:
     return repeat if isinstance(repeat, int) else None
+
+
+def calls_of(trial: Trial) -> list[Mapping[str, Any]]:
+    """The model calls of an app that was run; none where recorded requests were replayed."""
+    calls = trial.get("calls")
+    found = calls if isinstance(calls, list) else []
+    return [call for call in found if isinstance(call, dict) and isinstance(call.get("to"), str)]
 
 
 def seconds_of(trial: Trial) -> float | None:

@@ -74,7 +74,7 @@ CLAIMS = (
     "an exit was tested sufficiently is for a person to judge.",
     "Passing a gate means that the candidate was not worse than the margin that was set, on the "
     "measure that was set; it does not mean that the two models are functionally equivalent.",
-    "A replay is not a cut-over in production. Enforceability of the contract, return of data, and "
+    "A drill is not a cut-over in production. Enforceability of the contract, return of data, and "
     "what happens in an insolvency were not tried.",
     "Whether the candidate may replace the incumbent, and who accepts the risk that is left, "
     "is decided by a named person, not by this file.",
@@ -318,6 +318,18 @@ def warnings(data: Mapping[str, Any], found: Sequence[str] = ()) -> list[str]:
 def said_first(data: Mapping[str, Any]) -> str | None:
     """What has to be read right after the headline: that the incumbent itself is not right."""
     return data["incumbent"].get("first") or None
+
+
+def failures(arm: Mapping[str, Any], said: Sequence[str]) -> list[str]:
+    """How many trials of an arm failed, and most often why; nothing where that was ``said``."""
+    found = arm.get("failed")
+    return [sentence(found)] if found and not any(found in each for each in said) else []
+
+
+def incumbent_failures(data: Mapping[str, Any]) -> list[str]:
+    """The same of the incumbent, where no reason of any verdict says it."""
+    judged = [data["verdict"], *(each["verdict"] for each in data["candidates"])]
+    return failures(data["incumbent"], [reason for each in judged for reason in each["reasons"]])
 
 
 def broke_off(reason: str) -> str:

@@ -26,6 +26,7 @@ delay could change its answer.
 from exitdrill.verdict.answer import Verdict, overall, rates, unanswered, verdict_of
 from exitdrill.verdict.gate import Cause, Gate, GateKind, GateStatus, bound_of
 from exitdrill.verdict.judging import judge
+from exitdrill.verdict.obstacles import failed
 
 __all__ = [
     "Cause",
@@ -34,6 +35,7 @@ __all__ = [
     "GateStatus",
     "Verdict",
     "bound_of",
+    "failed",
     "judge",
     "overall",
     "rates",

@@ -10,7 +10,7 @@ from exitdrill.measures import BY_NAME
 from exitdrill.measures.base import Pair
 from exitdrill.sentences import count_of, level
 from exitdrill.verdict.gate import Gate
-from exitdrill.verdict.obstacles import answered, silent
+from exitdrill.verdict.obstacles import answered, failed, silent
 
 Status = Literal["ready", "not_ready", "inconclusive"]
 LEAST_ANSWERED = 0.5
@@ -34,21 +34,23 @@ class Verdict:
 
 def unanswered(pair: Pair) -> list[str]:
     """The obstacles that lie in too few answers."""
-    said = [reason for arm in (pair.incumbent, pair.candidate) if (reason := silent(arm))]
+    arms = (pair.incumbent, pair.candidate)
+    said = [reason for arm in arms if silent(arm) and (reason := failed(arm))]
     answers, asked = answered(pair.candidate)
     if 0 < answers < LEAST_ANSWERED * asked:
-        share = level("share", LEAST_ANSWERED)
-        said.append(
-            f"{pair.candidate.name} answered only {answers} of {asked} requests; "
-            f"a candidate that answers fewer than {share} is not compared"
-        )
+        share, name = level("share", LEAST_ANSWERED), pair.candidate.name
+        only = f"{name} answered only {answers} of {asked} requests"
+        if pair.candidate.runs_app:
+            only = f"on {name} the app answered in only {answers} of {asked} runs"
+        said.append(f"{only}; a candidate that answers fewer than {share} is not compared")
     return said
 
 
 def rates(pair: Pair) -> str:
     """How many answers were right, and how many there were, on both sides."""
     said = []
-    for name, what in (("success", "right answers"), ("answered", "requests answered")):
+    things = "runs" if pair.candidate.runs_app else "requests"
+    for name, what in (("success", "right answers"), ("answered", f"{things} answered")):
         row = BY_NAME[name].row(pair)
         if row.candidate is None or row.incumbent is None:
             said.append(f"{what}: not measured")

@@ -63,20 +63,33 @@ def missed(arm: ArmFacts, column: str) -> str:
     """How many requests failed, of those that were asked."""
     times = arm.columns[column]
     failed, asked = int(np.isinf(times).sum()), int((~np.isnan(times)).sum())
-    return (
-        f"{failed:,} of {count_of(asked, 'request')} to {arm.name} failed or came empty, which "
-        "counts as infinitely late"
-    )
+    return f"{_part(arm, failed, asked)} failed or came empty, which counts as infinitely late"
 
 
 def silent(arm: ArmFacts) -> str | None:
     """An arm that was asked and never answered."""
     answers, asked = answered(arm)
-    return (
-        f"{arm.name} answered none of its {count_of(asked, 'request')}"
-        if asked and not answers
-        else None
-    )
+    if not asked or answers:
+        return None
+    if arm.runs_app:
+        return f"on {arm.name} the app answered in none of its {count_of(asked, 'run')}"
+    return f"{arm.name} answered none of its {count_of(asked, 'request')}"
+
+
+def failed(arm: ArmFacts) -> str | None:
+    """How many trials of an arm failed, and the error that was met most often."""
+    answers, asked = answered(arm)
+    if answers == asked:
+        return None
+    said = silent(arm) or f"{_part(arm, asked - answers, asked)} failed"
+    return f"{said}; {arm.errors}" if arm.errors else said
+
+
+def _part(arm: ArmFacts, number: int, asked: int) -> str:
+    """So many of an arm's trials: ``3 of 4 requests to new``, ``3 of 4 runs of the app on new``."""
+    if arm.runs_app:
+        return f"{number:,} of {count_of(asked, 'run')} of the app on {arm.name}"
+    return f"{number:,} of {count_of(asked, 'request')} to {arm.name}"
 
 
 def answered(arm: ArmFacts) -> tuple[int, int]:
