@@ -147,6 +147,11 @@ MISTAKES = {
         "swap.new.environment.VENDOR",
         'app.run.pass = ["VENDOR"]',
     ),
+    "the drill's own key": (
+        RUN + 'environment = { OPENAI_API_KEY = "x" }\n',
+        "app.run.environment.OPENAI_API_KEY",
+        "leave it out: the drill gives the app its own",
+    ),
     "a password in a URL": (
         RUN + 'environment = { DATABASE_URL = "postgres://u:hunter2pw@db/x" }\n',
         "app.run.environment.DATABASE_URL",

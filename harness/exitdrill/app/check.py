@@ -79,8 +79,11 @@ def _check_environment(environment: Mapping[str, str], key: str, runs: bool) -> 
 
 
 def _secret(what: str, name: str, runs: bool) -> str:
-    remedy = f'; set {name} in your own environment and name it: app.run.pass = ["{name}"]'
-    return f"{what}, and the plan would hold it{remedy if runs else ''}"
+    if not runs:
+        return f"{what}, and the plan would hold it"
+    own = f'set {name} in your own environment and name it: app.run.pass = ["{name}"]'
+    remedy = "leave it out: the drill gives the app its own" if name in USUAL else own
+    return f"{what}, and the plan would hold it; {remedy}, or give it as {{incumbent.key}}"
 
 
 def _check_words(scenario: Scenario, run: AppRunSpec) -> None:
