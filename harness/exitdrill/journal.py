@@ -17,7 +17,7 @@ import re
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -200,6 +200,12 @@ class Journal:
         self._secrets.update(secrets)
         self._redact = Redactor.of(self._secrets)
 
+    def _hidden(self, exchange: Exchange) -> Exchange:
+        """An exchange without secrets that came in pieces; each column is masked as a whole."""
+        if not self._secrets:
+            return exchange
+        return replace(exchange, events=self._redact.events(exchange.events))
+
     # --- writing --------------------------------------------------------------------------------
 
     def put_inputs(self, inputs: Mapping[str, Any]) -> None:
@@ -259,6 +265,7 @@ class Journal:
 
         Submitted at once, as by `complete`: no trial is there without its calls.
         """
+        call = replace(call, exchange=self._hidden(call.exchange))
         row = tuple(self._redact(c) if isinstance(c, str) else c for c in call_columns(call))
 
         def write(db: sqlite3.Connection) -> None:
@@ -283,7 +290,7 @@ class Journal:
 
         Submitted at once: when a later write has been committed, so has this one.
         """
-        columns = exchange_columns(exchange)
+        columns = exchange_columns(self._hidden(exchange))
         passed = None if under_way is None else (self._run, *under_way.columns())
         row = (*key, 0, *(self._redact(c) if isinstance(c, str) else c for c in columns))
 

@@ -510,7 +510,7 @@ def test_what_is_passed_reaches_the_app_and_no_file(
     else:
         files["server.py"] = SERVER.replace("ask(given", "ask('q' + os.environ['MY_PLACE']")
     log = Log()
-    backends = {name: log.adapter(lambda request: says("a")) for name in ("old", "new")}
+    backends = {name: log.adapter() for name in ("old", "new")}  # which answer in two pieces
     result = drilled(program(tmp_path, files), run_spec, backends=backends)
     calls = calls_of(result.folder)
     assert len(calls) == 8
