@@ -46,7 +46,7 @@ def test_the_python_example_of_the_readme(
 
 def test_the_scenario_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scenario, *_ = blocks(README, "toml")
-    requests, meta, *_ = blocks(README, "json")
+    requests, meta = blocks(README, "json")
     (tmp_path / "scenario.toml").write_text(scenario)
     (tmp_path / "requests.jsonl").write_text(requests)
     (tmp_path / "meta.jsonl").write_text(meta)
@@ -156,7 +156,7 @@ def test_the_measure_of_the_guide_is_found_by_its_entry_point(tmp_path: Path) ->
     (scenario / "scenario.toml").write_text(
         f'incumbent = "old"\ncandidates = ["new"]\n{backends}{gate}'
     )
-    request, *_ = blocks(README, "json")
+    request, _ = blocks(README, "json")
     (scenario / "requests.jsonl").write_text(request)
     asked = json.loads(request)["body"]["messages"][-1]["content"]
     for name, text in (("old", "Paris."), ("new", "Of which France?")):

@@ -25,7 +25,6 @@ from tests.harness.apps import (
     processes,
     program,
     row_of,
-    says,
 )
 from tests.harness.drills import Log, case_lines, in_turn, late, right, rows
 
