@@ -32,6 +32,7 @@ from exitdrill.measures.distributions import distributions
 from exitdrill.measures.equality import LABEL, NAME, Texts
 from exitdrill.measures.facts import Facts
 from exitdrill.measures.groups import Tally
+from exitdrill.measures.usage import came_from_a_cache, replays
 from exitdrill.measures.volume import volume
 from exitdrill.selection import Selection
 from exitdrill.sentences import count_of, level
@@ -42,6 +43,7 @@ from exitdrill.verdict import (
     failed,
     judge,
     overall,
+    past_the_drill,
     rates,
     unanswered,
     verdict_of,
@@ -240,7 +242,8 @@ def _candidate(journal: Journal, plan: Json, facts: Facts, name: str) -> tuple[J
     obstacles += summary.obstacles(journal, plan, name)
     veto = _veto(journal, facts, pair)
     edited: list[str] = journal.input("edited", [])
-    verdict = verdict_of(gates, [*obstacles, *unanswered(pair)], veto, rates(pair), edited)
+    obstacles += [*unanswered(pair), *past_the_drill(pair)]
+    verdict = verdict_of(gates, obstacles, veto, rates(pair), edited)
     report: Json = {
         "name": name,
         "description": _description(plan, facts, arms, name),
@@ -293,7 +296,8 @@ def _veto(journal: Journal, facts: Facts, pair: Pair) -> str | None:
     failure = summary.failure(journal, name)
     if failure is not None:
         return f"veto: {failure}"
-    left = facts.left_behind[name].sentence(int((~np.isnan(columns["answered"])).sum()))
+    trials = int((~np.isnan(columns["answered"])).sum())
+    left = facts.left_behind[name].sentence(trials, summary.strays_left(journal, name))
     if left is not None:
         return f"veto: {left}"
     ours, theirs = (
@@ -439,6 +443,7 @@ def _not_known(facts: Facts, clusters: Json, cases: int, distinct: int) -> Itera
                 f"Which of them did it: the answers of {name} were made by more than one model or "
                 f"configuration, by its server's own account ({', '.join(list(makers)[:3])})."
             )
+    yield from _remembered(facts)
     known = np.zeros(cases, dtype=bool)
     for columns in facts.columns.values():
         known |= ~np.isnan(columns["success"]).all(axis=1)
@@ -453,6 +458,17 @@ def _not_known(facts: Facts, clusters: Json, cases: int, distinct: int) -> Itera
             f"{count_of(cases, 'case')}, but only {count_of(distinct, 'distinct request')}: the "
             f"same request again is no independent case, and the clusters are by {clusters['by']}."
         )
+
+
+def _remembered(facts: Facts) -> Iterator[str]:
+    """Answers of an app that made no model call, where another run of the same case did."""
+    for name in facts.columns:
+        arm = facts.arm(name)
+        if arm.runs_app and replays(arm):
+            yield (
+                f"The model in every trial of {name}: {came_from_a_cache(arm)}, without a model "
+                "call that another run of the same case made. They are not timed, and not priced."
+            )
 
 
 # --- edits --------------------------------------------------------------------------------------

@@ -209,6 +209,9 @@ class AppRunSpec(Model):
 
     ``install`` makes what the app depends on, in the copy, after the swap and before the tests:
     nothing that was installed before is linked into the copy then.
+
+    With ``connect`` the app may connect over TCP to the drill's gateways and to these ports only,
+    wherever they are. That takes Landlock (Linux 6.7); where it cannot be had nothing is run.
     """
 
     command: list[str] | None = Field(default=None, min_length=1)
@@ -227,6 +230,7 @@ class AppRunSpec(Model):
     concurrency: PositiveInt = 1
     environment: dict[str, str] = {}
     pass_: list[str] = Field(default=[], alias="pass")
+    connect: list[Annotated[int, Field(ge=1, le=65535)]] | None = None
     test: list[str] | None = Field(default=None, min_length=1)
     test_seconds: PositiveFloat = 600
     install: list[str] | None = Field(default=None, min_length=1)

@@ -60,7 +60,8 @@ def test_an_app_is_run_on_both_arms_and_its_calls_are_its_trials(way: str, tmp_p
     for call in calls:
         assert call["body"]["messages"][-1]["content"] == f"q{call['position']}"
         assert (call["sent_to"], call["status"], call["number"]) == (call["arm"], 200, 0)
-    assert row_of(result, "drift", "model_calls")["candidate"] == 1
+    model_calls = row_of(result, "drift", "model_calls")
+    assert (model_calls["candidate"], model_calls["noise"]) == (1, 0)
     assert row_of(result, "cost", "input_tokens")["candidate"] == 5
     assert row_of(result, "latency", "total_p50")["candidate"] > 0
     assert row_of(result, "latency", "ttft_p50")["candidate"] is None, "it comes in one piece"
@@ -102,6 +103,8 @@ def test_json_goes_in_and_a_function_may_return_any(tmp_path: Path) -> None:
     result = drilled(folder, {"function": "main.py:answer"}, given)
     assert json.loads(case_lines(result.folder)[0]["answer"]) == {"got": given}
     assert row_of(result, "drift", "model_calls")["candidate"] == 0
+    tokens = row_of(result, "cost", "input_tokens")
+    assert (tokens["incumbent"], tokens["candidate"]) == (0, 0), "no call was made: that is known"
 
 
 MISCHIEF = """

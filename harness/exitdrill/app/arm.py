@@ -13,8 +13,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from exitdrill.app.calls import Ledger, TrialCalls
+from exitdrill.app.calls import START, Ledger, TrialCalls
+from exitdrill.app.closed import LEAST_VERSION
 from exitdrill.app.complaints import summed_up
+from exitdrill.app.confine import landlock_version
 from exitdrill.app.copies import copy_of
 from exitdrill.app.folders import work_folder
 from exitdrill.app.home import Home
@@ -24,6 +26,7 @@ from exitdrill.app.served import ServedRunner
 from exitdrill.app.ways import Entrance, Ways
 from exitdrill.backend import Event, Finish, Request, Text
 from exitdrill.budget import Budget
+from exitdrill.errors import DrillStopped, ServerFailed
 from exitdrill.journal import Journal, PassUnderWay
 from exitdrill.records import Attempt, Exchange, Failure, Key, TrialState
 from exitdrill.redaction import Redactor
@@ -111,6 +114,27 @@ class AppAsker:
         if under_way is not None:
             under_way.answers += exchange.failure is None and exchange.reply.first_at is not None
         return exchange, self.journal.complete(asked.key, state, exchange, None, under_way)
+
+    async def start(self) -> None:
+        """Start an app that is served; its calls meanwhile are charged, and no trial's.
+
+        Raises `ServerFailed`, or `BudgetSpent` and other `DrillStopped` that a call came upon.
+        """
+        if self.spec.serve is None:
+            return
+        calls = self._calls((START, self.name, 0))
+        entrance = self._let_in(calls)
+        self.ledger.starting = calls
+        try:
+            await self.runner.start()
+        except ServerFailed:
+            self._check(calls)
+            raise
+        finally:
+            await self.ways.settled(None)  # of an app that names its trials by a header
+            self.ledger.starting = None
+            await self._let_out(entrance, calls)
+        self._check(calls)
 
     async def test(self, key: Key | None = None) -> Tested | None:
         """Run the app's own tests; None where it has none."""
@@ -212,6 +236,10 @@ async def app_of(
     """
     spec = scenario.app_run
     assert spec is not None
+    if spec.connect is not None and landlock_version() < LEAST_VERSION:
+        raise DrillStopped(
+            "app.run.connect takes Landlock as in Linux 6.7: it is not to be had here"
+        )
     limits = scenario.budget
     bounded = limits is not None and (limits.money is not None or limits.tokens is not None)
     prices = {name: backend.price for name, backend in scenario.backends.items()}
@@ -225,7 +253,7 @@ async def app_of(
         await stack.enter_async_context(ways)
         passed = {name: os.environ[name] for name in spec.pass_ if name in os.environ}
         journal.hide([*ways.keys, *passed.values()])
-        home = Home(applied.path, scratch, applied.environment, passed)
+        home = Home(applied.path, scratch, applied.environment, passed, spec.connect)
         entrance, runner = _runner(spec, home, ways, arm.name)
         stack.push_async_callback(runner.stop)
         yield AppAsker(arm.name, spec, home, ways, ledger, journal, runner, entrance)

@@ -8,6 +8,7 @@ was paid for.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -19,6 +20,9 @@ from exitdrill.journal import Journal
 from exitdrill.records import AppCall, Exchange, Key, Spend
 from exitdrill.scenario import PriceSpec
 from exitdrill.workload import output_limit
+
+START = -6
+"""The position that the calls of a served app have in the journal while it starts."""
 
 
 @dataclass
@@ -94,8 +98,10 @@ class Ledger:
 
     ``prices`` are by the backend that a call goes to. With ``bounded`` the budget needs every call
     to say how long its answer may be. ``strays`` counts the calls that named no trial, or one that
-    was over: they are not let through, for nobody could say whose they are. ``left_behind`` counts
-    those that went to another backend than the arm's.
+    was over: they are not let through, for nobody could say whose they are; ``strayed`` says how
+    many went where, those to another backend at the start included. What names no trial while the
+    app starts is let through: it is ``starting``'s. ``left_behind`` counts the calls of trials that
+    went to another backend than the arm's.
     """
 
     journal: Journal
@@ -104,6 +110,8 @@ class Ledger:
     bounded: bool
     strays: int = 0
     left_behind: int = 0
+    starting: TrialCalls | None = None
+    strayed: Counter[str] = field(default_factory=Counter)
     _trials: dict[str, TrialCalls] = field(default_factory=dict)
     _intended: dict[tuple[str, int], tuple[int, Spend]] = field(default_factory=dict)
 
@@ -118,9 +126,12 @@ class Ledger:
 
     async def admit(self, to: str, call: Call) -> None:
         """Let a call through, or raise `DrillStopped`."""
-        calls, request = self._trials.get(call.owner or ""), call.request
+        calls, request = self._whose(call), call.request
         if calls is None or request is None:
-            raise DrillStopped("this call names no trial: pass X-Exitdrill-Trial on to it")
+            raise DrillStopped(
+                "this call names no trial: pass X-Exitdrill-Trial on to it; without it calls are "
+                "let through only while the app starts for the first time"
+            )
         if calls.stopped is not None:
             raise calls.stopped
         if to != calls.key[1]:
@@ -147,10 +158,13 @@ class Ledger:
 
     def record(self, to: str, call: Call) -> None:
         """Put a call on the record, and settle what it cost."""
-        calls = self._trials.get(call.owner or "")
-        if calls is None:  # it was refused
-            self.strays += 1
+        calls = self._whose(call)
+        if calls is None:  # it was refused, or went on when the app had started
+            self._settled(to, call)
+            self._stray(to)
             return
+        if calls.key[0] == START and to != calls.key[1]:
+            self._stray(to)
         made = AppCall(
             key=calls.key,
             number=calls.made,
@@ -167,6 +181,15 @@ class Ledger:
         calls.sums.add(call.exchange)
         settled = self._settled(to, call)
         calls.commits.append(self.journal.called(made, settled))
+
+    def _whose(self, call: Call) -> TrialCalls | None:
+        if call.owner is None and call.request is not None:
+            return self.starting
+        return self._trials.get(call.owner or "")
+
+    def _stray(self, to: str) -> None:
+        self.strays += 1
+        self.strayed[to] += 1
 
     def _settled(self, to: str, call: Call) -> tuple[int, Spend] | None:
         intended = self._intended.pop((call.id, call.choice), None)

@@ -8,6 +8,7 @@ before.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -16,7 +17,7 @@ from typing import Any
 
 from exitdrill.app.arm import AppAsker, app_of
 from exitdrill.app.folders import remove_abandoned
-from exitdrill.app.log import Log
+from exitdrill.app.log import REHEARSAL, Log
 from exitdrill.budget import Budget
 from exitdrill.checkers import Checker, CheckerProblem
 from exitdrill.errors import DrillStopped, ServerFailed, StorageFailed
@@ -27,12 +28,14 @@ from exitdrill.replay import Arm
 from exitdrill.scenario import Scenario
 from exitdrill.workload import Case
 
-REHEARSAL, WAY_BACK = -3, -4
-"""The positions in the journal of runs that are no trials: they are charged, not measured."""
+WAY_BACK = -4
+"""The position in the journal of runs that are no trials: they are charged, not measured."""
 LONGEST_LINE = 200
 """Characters."""
 HANDFUL = 5
 """Cases that are tried until one is right, and those of the way back."""
+LATE_SECONDS = 1.0
+"""How long served apps stay when the last one has answered: what they still ask is seen."""
 COPY, APPLY = "copy the app", "apply the swap"
 DEPENDENCIES, TESTS, START = "dependencies", "the app's own tests", "start the app"
 FIRST = "first right answer"
@@ -65,6 +68,8 @@ async def running(
             log.put()
         try:
             yield ready
+            if scenario.app_run is not None and scenario.app_run.serve is not None:
+                await asyncio.sleep(LATE_SECONDS)
         finally:
             _count_strays(ready, journal)
 
@@ -74,10 +79,18 @@ def _count_strays(arms: Sequence[Arm], journal: Journal) -> None:
     log = Log(journal)
     for arm in arms:
         if isinstance(arm.asks, AppAsker):
+            _note_strays(log, arm.asks)
             known = log.of(arm.name)
-            known["strays"] += arm.asks.ledger.strays
+            known["kept"] = arm.asks.home.kept.possible
             known["floods"] = known.get("floods", 0) + arm.asks.runner.floods
     log.put()
+
+
+def _note_strays(log: Log, asker: AppAsker) -> None:
+    known, ledger = log.of(asker.name), asker.ledger
+    known["strays"] += ledger.strays
+    left = ledger.strayed.total() - ledger.strayed[asker.name]
+    known["strays_left"] = known.get("strays_left", 0) + left
 
 
 async def go_back(
@@ -120,13 +133,13 @@ async def _undone(
             raise DrillStopped(failure)
         if asker.spec.serve is not None:
             with _step(steps, START):
-                await asker.runner.start()
+                await asker.start()
         with _step(steps, "check a handful of cases"):
             found = [
                 is_right(exchange, case, checkers)
                 async for case, exchange in _tried(asker, journal, WAY_BACK)
             ]
-        log.of(arm.name)["strays"] += asker.ledger.strays
+        _note_strays(log, asker)
         return found
 
 
@@ -197,7 +210,7 @@ class _Exit:
         taken: list[dict[str, Any]] = [] if asker.spec.serve is None else steps
         with _step(taken, START):
             try:
-                await asker.runner.start()
+                await asker.start()
             except ServerFailed as error:
                 known["failure"] = f"the app does not start: {brief(asker.hide(str(error)))}"
 

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from exitdrill.app.copies import minimal, of_network
 from exitdrill.app.disk import BY_INSTALLING, BY_RUNNING, Disk, any_over
 from exitdrill.app.hints import hint
+from exitdrill.app.kept import Kept
 from exitdrill.app.process import TOO_LARGE, Ended, Place, run, words
 from exitdrill.app.ways import Entrance
 from exitdrill.errors import DrillStopped, ServerFailed
@@ -30,16 +31,21 @@ class Home:
     environment: Mapping[str, str]
     passed: Mapping[str, str] = field(default_factory=dict)
     """What it gets of the drill's own environment: secrets."""
+    connect: Sequence[int] | None = None
+    """The ports that it may connect to beside the gateways'; None: any."""
+    kept: Kept = field(init=False)
     disk: Disk = field(init=False)
     """That of the copy, which all that run at once share."""
 
     def __post_init__(self) -> None:
         self.disk = Disk((self.copy,), BY_RUNNING)
+        self.kept = Kept(self.copy, self.copy.with_name(f".{self.copy.name}.kept"))
 
     def place(self, scratch: Path, entrance: Entrance, more: Mapping[str, str] = NOTHING) -> Place:
         """Where it runs once, with ``more`` of the drill's own environment."""
         given = {**minimal(scratch, os.environ), **more, **entrance.fill(self.environment)}
-        return Place(self.copy, given, (self.copy, scratch), self.disk.most.bytes)
+        ports = None if self.connect is None else (*self.connect, *entrance.ports)
+        return Place(self.copy, given, (self.copy, scratch), self.disk.most.bytes, ports)
 
     def check(self) -> None:
         """Raise `DrillStopped` where the drill's own folder is gone: no fault of the app's."""
@@ -70,15 +76,19 @@ class Home:
         stop: asyncio.Event,
     ) -> Ended:
         """Run a command in the copy, with a scratch folder of its own. Raises `ServerFailed`, and
-        `DrillStopped` where the drill's own folder is gone."""
+        `DrillStopped` where the drill's own folder is gone.
+
+        The copy is as it was again when this returns, and nothing else runs there.
+        """
         self.check()
-        if self.disk.over:  # it may have tidied up
-            await self.disk.look()
-        with self._scratch() as scratch:
-            place = self.place(scratch, entrance, self.passed)
-            disks = (self.disk, Disk((scratch,), BY_RUNNING))
-            ended = await run(words(command, place), data, place, seconds, stop, disks)
-            return await _named(ended, disks)
+        async with self.kept.used():
+            if self.disk.over:  # it may have tidied up, or what was written was undone
+                await self.disk.look()
+            with self._scratch() as scratch:
+                place = self.place(scratch, entrance, self.passed)
+                disks = (self.disk, Disk((scratch,), BY_RUNNING))
+                ended = await run(words(command, place), data, place, seconds, stop, disks)
+                return await _named(ended, disks)
 
     async def install(self, command: list[str], seconds: float) -> Ended:
         """Install what the app depends on: in the copy, without any model, and without any key.
@@ -87,7 +97,7 @@ class Home:
         """
         with self._scratch() as scratch:
             place = self.place(scratch, Entrance({}, {}), of_network(os.environ))
-            place = replace(place, largest=BY_INSTALLING.bytes)
+            place = replace(place, largest=BY_INSTALLING.bytes, ports=None)
             disks = (Disk((self.copy, scratch), BY_INSTALLING),)
             ended = await run(words(command, place), b"", place, seconds, disks=disks)
             ended = await _named(ended, disks)

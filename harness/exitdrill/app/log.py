@@ -8,6 +8,8 @@ from typing import Any
 from exitdrill.app.confine import landlock_version
 from exitdrill.journal import Journal
 
+REHEARSAL = -3
+"""The position that a candidate's first runs have in the journal: they are no trials."""
 INPUT = "app"
 """The name of the record in the journal."""
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from exitdrill.app.closed import command_of as closed_to_others
 from exitdrill.app.confine import command_of, landlock_version
 from exitdrill.app.disk import BY_RUNNING, Disk
 from exitdrill.server import STOP_MARGIN, TAIL_LINES, WARDEN, describe_exit, find_program
@@ -52,11 +53,14 @@ class Place:
     environment: Mapping[str, str]
     writable: Sequence[Path]
     largest: int = BY_RUNNING.bytes
+    ports: Sequence[int] | None = None
+    """That it may connect to; None: any."""
 
     @property
     def prefix(self) -> list[str]:
         """What keeps a command in its bounds, and in its folders where the platform offers that."""
-        return command_of(list(self.writable) if contained() else [], self.largest)
+        closed = [] if self.ports is None else closed_to_others(self.ports)
+        return closed + command_of(list(self.writable) if contained() else [], self.largest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -244,8 +244,8 @@ class _Search:
                 return f"the app's own tests fail: {tested.brief}"
             if why := _strayed(asker):
                 return why
-        if cases and asker.spec.serve is not None:
-            await asker.runner.start()
+        if cases:
+            await asker.start()
         for number, (_, case) in enumerate(cases, first + 1):
             asked = await asker.ask((POSITION, asker.name, number), case.run)
             if is_right(asked.exchange, case, self.checkers) is not True:

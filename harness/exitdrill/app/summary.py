@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from exitdrill.journal import Journal
@@ -10,6 +10,8 @@ from exitdrill.measures.change import change_counts
 
 Json = dict[str, Any]
 NOTHING: Mapping[str, Any] = {}
+MOST_PLACES = 3
+"""In the code, that are named."""
 PROVISION, CHECKS = "provision the candidate", "all checks"
 
 
@@ -17,6 +19,11 @@ def failure(journal: Journal, name: str) -> str | None:
     """Why a candidate's exit failed before its first case; None where it did not."""
     known: str | None = _known(journal).get("arms", {}).get(name, {}).get("failure")
     return known
+
+
+def strays_left(journal: Journal, name: str) -> int:
+    """How many calls of a candidate's app, in no trial, went to the incumbent."""
+    return int(_known(journal).get("arms", {}).get(name, NOTHING).get("strays_left", 0))
 
 
 def obstacles(journal: Journal, plan: Mapping[str, Any], name: str) -> list[str]:
@@ -98,6 +105,14 @@ def not_tested(journal: Journal, plan: Mapping[str, Any]) -> Iterator[str]:
     known = _known(journal)
     if known.get("contained") is False:
         yield "Whether the app writes elsewhere: the app was not contained."
+    yield _past_the_drill(plan["app"].get("connect"))
+    yield from _hosts_in_code(journal, plan)
+    yield _after_its_answer(plan["app"])
+    if not all(arm.get("kept", True) for arm in known.get("arms", NOTHING).values()):
+        yield (
+            "Whether a run of the app depends on an earlier one: its copy is too large to be put "
+            "back as it was after each."
+        )
     back = known.get("way_back")
     if back is None or back["failure"] is not None:
         yield "The way back."
@@ -105,6 +120,45 @@ def not_tested(journal: Journal, plan: Mapping[str, Any]) -> Iterator[str]:
     if plan["app"]["test"] is None:
         yield "The app's own tests: the scenario names none."
     yield "How long people take for an exit, and the contract's terms."
+
+
+def _past_the_drill(ports: Sequence[int] | None) -> str:
+    if ports is None:
+        return (
+            "Calls that do not go through the drill's base URL (an address that stands in the app, "
+            "a model of its own): they can be neither seen nor stopped."
+        )
+    others = f", and over TCP to {', '.join(map(str, ports))}" if ports else ""
+    return (
+        "Models that the app reaches past the drill without TCP (one of its own, one over UDP or a "
+        f"socket of this machine){others}: they can be neither seen nor stopped."
+    )
+
+
+def _after_its_answer(run: Mapping[str, Any]) -> str:
+    """What an app does when it has answered."""
+    if run["serve"] is None:
+        return "What the app does after its answer: it is ended when it has ended its output."
+    if run["header"]:
+        return "What the app does after its answer: calls that come then are refused, and counted."
+    return (
+        "Whose a call is that the app makes after its answer: in the next trial it counts as that "
+        "one's (only with `header = true` can it be told), between two it is refused, and counted."
+    )
+
+
+def _hosts_in_code(journal: Journal, plan: Mapping[str, Any]) -> Iterator[str]:
+    """Vendors' hosts that stand in the code of a swapped app: it may still go there."""
+    for name in plan["candidates"]:
+        code = journal.input("swaps", {}).get(name, {}).get("code") or NOTHING
+        sites = (code.get("sites_after") or NOTHING).get("found") or ()
+        places = [f"{site['path']}:{site['line']}" for site in sites if site["kind"] == "host"]
+        if places:
+            more = f" and {len(places) - MOST_PLACES:,} more" if len(places) > MOST_PLACES else ""
+            yield (
+                f"Whether the app still calls a vendor's host that stands in its code after "
+                f"{name}'s swap: {', '.join(places[:MOST_PLACES])}{more}."
+            )
 
 
 def _words(command: list[str] | None) -> str | None:
@@ -139,6 +193,7 @@ def _arm(journal: Journal, known: Mapping[str, Any], name: str, incumbent: bool)
         "tests": arm.get("tests"),
         "failure": arm.get("failure"),
         "strays": arm.get("strays", 0),
+        "strays_left": arm.get("strays_left", 0),
         "floods": arm.get("floods", 0),
         "steps": steps,
         "smallest": smallest(journal, name),

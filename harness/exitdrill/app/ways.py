@@ -12,6 +12,7 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from urllib.parse import urlsplit
 
 from exitdrill import builtin
 from exitdrill.app.calls import Ledger
@@ -73,6 +74,11 @@ class Entrance:
     def secrets(self) -> list[str]:
         """What lets somebody in."""
         return [text for door in self.doors.values() for text in (door.key, door.token)]
+
+    @property
+    def ports(self) -> list[int]:
+        """Where the gateways listen."""
+        return [urlsplit(door.url).port or 0 for door in self.doors.values()]
 
     def _place(self, found: re.Match[str]) -> str:
         role: Role = "incumbent" if found[1] == "incumbent" else "candidate"
@@ -157,11 +163,16 @@ class Ways:
 
     async def shut(self, entrance: Entrance, owner: str) -> None:
         """Let nobody in there any more; what is under way gets a moment to end, and is ended."""
+        await self.settled(owner)
         for role, gateway in self._gateways.items():
+            await gateway.shut(entrance.doors[role])
+
+    async def settled(self, owner: str | None) -> None:
+        """Wait a moment for the calls of somebody's that are under way; None: of nobody's."""
+        for gateway in self._gateways.values():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_SETTLE_SECONDS):
                     await gateway.settled(owner)
-            await gateway.shut(entrance.doors[role])
 
 
 def served_model(model: str) -> str:

@@ -6,6 +6,7 @@ requests there is nothing of the kind.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ import numpy as np
 
 from exitdrill.measures.base import NAN, Array, Measure, Pair, Row, TrialView, case_means
 from exitdrill.measures.intervals import Labels, mean_between
-from exitdrill.measures.shares import NOTHING, share_row
+from exitdrill.measures.shares import NOTHING, flips, share_row
 from exitdrill.records import AppCall
 from exitdrill.sentences import count_of
 from exitdrill.stats import Interval, TooFewSamples
@@ -27,6 +28,14 @@ LONGEST_QUOTE = 80
 def model_calls(view: TrialView) -> float:
     """How many calls the app made until it answered; NaN where it did not."""
     return NAN if view.failed or not view.app else float(len(view.calls))
+
+
+def answered_calls(view: TrialView) -> float:
+    """How many of its calls its arm's backend answered; NaN where the app did not answer."""
+    if math.isnan(model_calls(view)):
+        return NAN
+    own = (call for call in view.calls if call.to == view.trial.arm)
+    return float(sum(call.exchange.failure is None for call in own))
 
 
 def failed_calls(view: TrialView) -> float:
@@ -62,6 +71,7 @@ def _mean_row(column: str, note: str) -> Callable[[Pair], Row]:
             interval=_interval(right - left, labels, pair.confidence),
             own=_interval(right, labels, pair.confidence),
             n=len(left),
+            noise=flips(pair.incumbent.columns[column]),
             note=note,
         )
 
@@ -90,14 +100,17 @@ class LeftBehind:
         self.trials += bool(found)
         self.first = self.first or next(iter(found), None)
 
-    def sentence(self, trials: int) -> str | None:
-        """What is to be said of it, of so many trials; None where nothing was left behind."""
+    def sentence(self, trials: int, strays: int = 0) -> str | None:
+        """What is to be said of it, of so many trials, and of ``strays`` in none of them; None
+        where nothing was left behind."""
+        beside = f"{count_of(strays, 'call')} after an answer, or of no trial" if strays else ""
         if self.first is None:
-            return None
+            return f"a call still goes to the incumbent: {beside}" if strays else None
         verb = "calls" if self.trials == 1 else "call"
         return (
             f"a call still goes to the incumbent: {self.trials:,} of {count_of(trials, 'trial')} "
             f"still {verb} {self.first.to}, first {described(self.first)}"
+            f"{'; and ' if strays else ''}{beside}"
         )
 
 
@@ -133,6 +146,7 @@ MEASURES = (
         "lower",
         _mean_row("model_calls", "in trials that the app answered, its own retries included"),
         model_calls,
+        needs={"answered_calls": answered_calls},
         of_app=True,
     ),
     Measure(

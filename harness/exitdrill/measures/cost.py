@@ -26,6 +26,7 @@ from exitdrill.measures.usage import (
     REPLAYED,
     came_from_a_cache,
     counted_output_tokens,
+    remembered,
     replays,
 )
 from exitdrill.scenario import USUAL_UTILISATION
@@ -40,7 +41,7 @@ Why = Callable[[ArmFacts], str | None]
 def money(view: TrialView) -> float:
     """What a trial cost in the currency of its backend's price; NaN without price or usage."""
     value = view.trial.exchange.money
-    return NAN if value is None else value
+    return NAN if value is None or remembered(view) else value
 
 
 def per_answer(arm: ArmFacts) -> float:
@@ -66,6 +67,8 @@ def not_known(arm: ArmFacts) -> str | None:
         return "there was no answer"
     if hourly(arm):
         return throughput.capacity_not_known(arm)
+    if arm.runs_app and replays(arm):
+        return f"{came_from_a_cache(arm)}, which does not say what it costs"
     without = answers - _counted(arm)
     if not without:
         return None
@@ -156,8 +159,8 @@ def _basis(arm: ArmFacts) -> str:
     notes = [f"price per token ({where})"]
     if arm.unpriced:
         notes.append(f"{arm.unpriced} failed attempts whose cost is not known are left out")
-    if count := replays(arm):
-        notes.append(f"{came_from_a_cache(count)}, priced as if made now")
+    if replays(arm):
+        notes.append(f"{came_from_a_cache(arm)}, priced as if made now")
     return "; ".join(notes)
 
 

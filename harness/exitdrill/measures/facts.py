@@ -7,12 +7,13 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from exitdrill.app.log import REHEARSAL
 from exitdrill.app.summary import exit_seconds, smallest
 from exitdrill.backend import Reply
 from exitdrill.checkers import Checker, CheckerProblem
@@ -24,6 +25,7 @@ from exitdrill.measures.base import NAN, ArmFacts, Array, Column, Looks, Mask, P
 from exitdrill.measures.calls import LeftBehind
 from exitdrill.measures.failures import CallErrors, Errors, reason
 from exitdrill.measures.judged import PREFERENCE, PROBLEM
+from exitdrill.measures.usage import OWN_MEMORY
 from exitdrill.records import AppCall, Trial
 from exitdrill.workload import Case, cluster_of
 
@@ -213,7 +215,8 @@ class Facts:
         return seconds if self.ever_right(arm) else None
 
     def _views(self, case: Case, trials: Sequence[Trial], calls: _Calls) -> list[TrialView]:
-        replies = [trial.exchange.reply for trial in trials]
+        made = {(trial.arm, trial.repeat): calls.of(trial) for trial in trials}
+        replies = [self._reply(trial, made) for trial in trials]
         answers = {
             (trial.arm, trial.repeat): reply
             for trial, reply in zip(trials, replies, strict=True)
@@ -221,7 +224,6 @@ class Facts:
         }
         checker = self._checkers[case.checker] if case.checker else None
         judged = self.judgements.of_case(trials) if self.judgements else {}
-        made = {(trial.arm, trial.repeat): calls.of(trial) for trial in trials}
         return [
             TrialView(
                 trial,
@@ -241,6 +243,23 @@ class Facts:
 
     def _reference(self, trial: Trial) -> tuple[str, int]:
         return self._incumbent, reference_of(trial, self._incumbent, self._repeats)
+
+    def _reply(self, trial: Trial, made: Mapping[tuple[str, int], Sequence[AppCall]]) -> Reply:
+        """A trial's answer; that of an app's own memory is marked as replayed."""
+        reply = trial.exchange.reply
+        if not self._runs_app or trial.exchange.failure or made[trial.arm, trial.repeat]:
+            return reply
+        known = any(calls for (arm, _), calls in made.items() if arm == trial.arm)
+        if known or (trial.arm, trial.position) in self._rehearsed:
+            return replace(reply, replayed=OWN_MEMORY)
+        return reply
+
+    @cached_property
+    def _rehearsed(self) -> frozenset[tuple[str, int]]:
+        """The cases that made calls on a candidate before its first trial: their numbers stand in
+        the place of the repeat."""
+        calls = self._journal.app_calls(REHEARSAL, REHEARSAL + 1)
+        return frozenset((arm, position) for _, arm, position in (call.key for call in calls))
 
     def _measure(self, view: TrialView) -> Measured:
         values = {name: self._value(name, column, view) for name, column in self._columns.items()}

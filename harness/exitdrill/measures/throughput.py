@@ -35,8 +35,8 @@ def answers_per_second(arm: ArmFacts) -> float:
 
 def not_known(arm: ArmFacts) -> str | None:
     """Why the throughput of an arm is not known, or None."""
-    if count := replays(arm):
-        return f"{came_from_a_cache(count)}, which is no throughput"
+    if replays(arm):
+        return f"{came_from_a_cache(arm)}, which is no throughput"
     if not arm.busy_seconds:
         return "the arm was never busy"
     return None

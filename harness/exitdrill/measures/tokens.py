@@ -13,10 +13,12 @@ import numpy as np
 
 from exitdrill.measures.base import ArmFacts, Array, Column, Measure, Pair, Row, case_means
 from exitdrill.measures.usage import (
+    came_from_a_cache,
     counted_input_tokens,
     counted_output_tokens,
     input_tokens,
     output_tokens,
+    replays,
 )
 from exitdrill.sentences import level
 from exitdrill.stats import mean_interval
@@ -86,6 +88,8 @@ def _missing(arm: ArmFacts, column: str) -> str | None:
     what = "a count by its own tokenizer" if column.startswith("counted") else "a reported usage"
     if not len(counts):
         return "there was no answer"
+    if without and arm.runs_app and replays(arm):
+        return came_from_a_cache(arm)
     return f"{without:,} of {len(counts):,} answers came without {what}" if without else None
 
 

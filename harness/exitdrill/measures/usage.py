@@ -10,7 +10,10 @@ import numpy.typing as npt
 
 from exitdrill.budget import reported
 from exitdrill.measures.base import NAN, ArmFacts, Array, Column, Pair, TrialView
+from exitdrill.sentences import count_of
 
+OWN_MEMORY = "the app made no model call, though another run of the same case did"
+"""How it is known that an app's answer is not a fresh one."""
 MARKS = 4
 """Tokens of an answer, and of each of its tool calls, that need not be seen: its end, marks."""
 
@@ -57,8 +60,17 @@ def replayed(view: TrialView) -> float:
     return float(view.reply.replayed is not None)
 
 
+def remembered(view: TrialView) -> bool:
+    """Whether an app answered from a memory of its own: what that took is no measure of a model."""
+    return view.app and view.reply.replayed is not None
+
+
 def _reported(view: TrialView) -> tuple[float, float]:
-    found = None if view.failed else reported(view.reply)
+    if view.failed or remembered(view):
+        return NAN, NAN
+    if view.app and not view.calls:  # nobody was asked: that is known
+        return 0.0, 0.0
+    found = reported(view.reply)
     return (NAN, NAN) if found is None else (float(found[0]), float(found[1]))
 
 
@@ -116,9 +128,10 @@ def replays(arm: ArmFacts) -> int:
     return int(np.nansum(arm.columns["replayed"]))
 
 
-def came_from_a_cache(count: int) -> str:
-    """``12 answers came from a cache or a recording``."""
-    return f"{count:,} {'answer' if count == 1 else 'answers'} came from a cache or a recording"
+def came_from_a_cache(arm: ArmFacts) -> str:
+    """``12 answers came from a cache or a recording``; those of an app from its own memory."""
+    said = f"{count_of(replays(arm), 'answer')} came from"
+    return f"{said} the app's own memory" if arm.runs_app else f"{said} a cache or a recording"
 
 
 def not_timed(pair: Pair) -> Iterator[str]:
@@ -127,4 +140,4 @@ def not_timed(pair: Pair) -> Iterator[str]:
         count = replays(arm)
         verb = "is" if count == 1 else "are"
         if count:
-            yield f"{who}: {came_from_a_cache(count)} and {verb} not timed"
+            yield f"{who}: {came_from_a_cache(arm)} and {verb} not timed"

@@ -77,8 +77,8 @@ def brief(data: Mapping[str, Any]) -> str | None:
 
 def noticed(data: Mapping[str, Any]) -> list[str]:
     """What nobody may overlook of the model calls that the app made, each in a sentence."""
-    arms = (data.get("app") or {}).get("arms", ())
-    return [said for arm in arms for said in (*_calls(arm), *_strays(arm), *_floods(arm))]
+    arms, left = (data.get("app") or {}).get("arms", ()), data["incumbent"]["name"]
+    return [said for arm in arms for said in (*_calls(arm), *_strays(arm, left), *_floods(arm))]
 
 
 def _calls(arm: Mapping[str, Any]) -> Iterator[str]:
@@ -89,12 +89,13 @@ def _calls(arm: Mapping[str, Any]) -> Iterator[str]:
         yield f"{arm['name']}: {calls['failed']:,} of {made} of the app failed{why}"
 
 
-def _strays(arm: Mapping[str, Any]) -> Iterator[str]:
+def _strays(arm: Mapping[str, Any], incumbent: str) -> Iterator[str]:
     if arm["strays"]:
         yield (
             f"{arm['name']}: {count_of(arm['strays'], 'call')} of the app named no trial, or one "
             "that was over, and got no answer: it has to pass the header X-Exitdrill-Trial on to "
             "its model calls, and to make none after it has answered."
+            f"{_left(arm.get('strays_left', 0), incumbent)}"
         )
 
 
@@ -115,11 +116,15 @@ def _sentences(app: Mapping[str, Any], incumbent: str, ran: bool) -> Iterator[st
         if arm["failure"] is not None:
             yield f"{arm['name']}: {arm['failure']}"
         yield from _calls(arm)
-        yield from _strays(arm)
+        yield from _strays(arm, incumbent)
         yield from _floods(arm)
         if arm.get("smallest") is not None:
             yield f"{arm['name']}: {needless(arm['smallest'])}"
     yield _way_back(app["way_back"], incumbent, True)
+
+
+def _left(count: int, incumbent: str) -> str:
+    return f" {count_of(count, 'call')} of them went to {incumbent}." if count else ""
 
 
 def _tests(arms: Sequence[Mapping[str, Any]]) -> Iterator[str]:

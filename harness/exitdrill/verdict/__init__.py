@@ -23,7 +23,7 @@ the interval of what the server's own times may have been, so that it stays open
 delay could change its answer.
 """
 
-from exitdrill.verdict.answer import Verdict, overall, rates, unanswered, verdict_of
+from exitdrill.verdict.answer import Verdict, overall, past_the_drill, rates, unanswered, verdict_of
 from exitdrill.verdict.gate import Cause, Gate, GateKind, GateStatus, bound_of
 from exitdrill.verdict.judging import judge
 from exitdrill.verdict.obstacles import failed
@@ -38,6 +38,7 @@ __all__ = [
     "failed",
     "judge",
     "overall",
+    "past_the_drill",
     "rates",
     "unanswered",
     "verdict_of",

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import numpy as np
+
 from exitdrill.measures import BY_NAME
-from exitdrill.measures.base import Pair
+from exitdrill.measures.base import ArmFacts, Pair
 from exitdrill.sentences import count_of, level
 from exitdrill.verdict.gate import Gate
 from exitdrill.verdict.obstacles import answered, failed, silent
@@ -44,6 +46,46 @@ def unanswered(pair: Pair) -> list[str]:
             only = f"on {name} the app answered in only {answers} of {asked} runs"
         said.append(f"{only}; a candidate that answers fewer than {share} is not compared")
     return said
+
+
+def past_the_drill(pair: Pair) -> list[str]:
+    """The obstacles that lie in an app that answered without asking the model of its arm."""
+    arms = (pair.incumbent, pair.candidate)
+    if not pair.candidate.runs_app:
+        return []
+    said = [reason for arm in arms if (reason := _never_asked(arm))]
+    return said or [reason for arm in arms if (reason := _asked_elsewhere(arm, pair))]
+
+
+def _never_asked(arm: ArmFacts) -> str | None:
+    made, runs = arm.columns["model_calls"], int(np.nansum(arm.columns["answered"]))
+    if not runs or np.nansum(arm.columns["answered_calls"]):
+        return None
+    vain, times = int(np.nansum(made)), f"{count_of(runs, 'time')} on {arm.name}"
+    if vain:
+        return (
+            f"the app answered {times}, but none of its {count_of(vain, 'model call')} was "
+            f"answered: what it said is not {arm.name}'s"
+        )
+    return (
+        f"the app made no model call through the drill: it answered {times}, but what it said is "
+        f"not known to be {arm.name}'s; does it read OPENAI_BASE_URL?"
+    )
+
+
+def _asked_elsewhere(arm: ArmFacts, pair: Pair) -> str | None:
+    """Cases in which the app asked a model on the other arm only."""
+    other = pair.incumbent if arm is pair.candidate else pair.candidate
+    ours, theirs = (each.columns["model_calls"] for each in (arm, other))
+    alone = (np.nansum(ours, axis=1) == 0) & (np.nansum(theirs, axis=1) > 0)
+    alone &= ~np.any(arm.columns["replayed"] == 1, axis=1)  # it asked in another run
+    count = int(np.count_nonzero(alone & ~np.isnan(ours).all(axis=1)))
+    if not count:
+        return None
+    return (
+        f"in {count:,} of {count_of(len(ours), 'case')} the app made model calls on {other.name} "
+        f"and none on {arm.name}: what it said there is not known to be {arm.name}'s"
+    )
 
 
 def rates(pair: Pair) -> str:
