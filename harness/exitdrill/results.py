@@ -310,6 +310,7 @@ def _veto(journal: Journal, facts: Facts, pair: Pair) -> str | None:
     return (
         f"veto: a feature that the workload uses is missing: {name} cannot take {lost:,} of the "
         f"{theirs.size:,} requests as they are, and the incumbent can: see its edits and its errors"
+        f"{facts.lacking[name].sentence()}"
     )
 
 

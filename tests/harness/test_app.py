@@ -29,7 +29,7 @@ from tests.harness.apps import (
 from tests.harness.drills import Log, case_lines, in_turn, late, right, rows
 
 from exitdrill.app.process import contained
-from exitdrill.backend import Request
+from exitdrill.backend import Edit, Request
 from exitdrill.drill import Result, run
 from exitdrill.report import load
 from exitdrill.scenario import BudgetSpec, GateSpec
@@ -94,6 +94,27 @@ def test_the_report_says_what_the_exit_took_and_the_way_back(tmp_path: Path) -> 
     row = row_of(result, "change", "time_to_exit")
     assert (row["candidate"], row["incumbent"]) == (pytest.approx(new["seconds"]), None)
     assert row_of(result, "change", "lines")["candidate"] == 4, "base URL and key are another's"
+
+
+def test_edits_to_an_apps_calls_are_counted_and_a_refused_one_is_named(tmp_path: Path) -> None:
+    log = Log()
+    small, large = (Edit(action, "/max_tokens", "has no limits") for action in ("rename", "drop"))
+    backends = {
+        "old": log.adapter(),
+        "renames": log.adapter(edit=lambda _: (small,)),
+        "drops": log.adapter(edit=lambda _: (large,)),
+    }
+    result = drilled(program(tmp_path, FILES), BY_COMMAND, backends=backends)
+    for candidate in (0, 1):
+        row = row_of(result, "change", "edits", candidate)
+        assert (row["incumbent"], row["candidate"]) == (0, 2), "one for each of two cases"
+    renames, drops = result.report["candidates"]
+    assert renames["veto"] is None
+    assert drops["veto"] == (
+        "veto: a feature that the workload uses is missing: drops cannot take 2 of the 2 requests "
+        "as they are, and the incumbent can: see its edits and its errors; the first for "
+        "/max_tokens: has no limits (the scenario does not allow the edit 'drop:/max_tokens')"
+    )
 
 
 def test_json_goes_in_and_a_function_may_return_any(tmp_path: Path) -> None:

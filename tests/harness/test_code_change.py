@@ -74,7 +74,10 @@ def test_an_exit_is_counted(tmp_path: Path) -> None:
     }
     notes = {name: note for name, (_, note) in rows(found).items()}
     assert notes["ast_nodes"].endswith("; 4 nodes in tests not counted")
-    assert notes["vendor_call_sites"] == "after the swap: none"
+    assert notes["vendor_call_sites"] == (
+        "gone: app/llm.py:1 import openai, app/llm.py:5 call openai.OpenAI.responses.create; "
+        "after the swap: none"
+    )
     assert notes["modules_touched"] == "app/llm.py"
     assert notes["modules_affected"] == "app/main.py"
     assert notes["transitive_dependencies_added"] == "jinja2, markupsafe"

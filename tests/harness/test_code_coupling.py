@@ -339,3 +339,21 @@ def test_every_rule_has_a_reason_and_a_pattern_that_can_match() -> None:
 def test_texts_of_vendors(vendor: str, text: str) -> None:
     source = Source("a.py", "python", f"x = {text!r}\n".encode())
     assert {site.vendor for site in vendor_sites({"a.py": source}).found} == {vendor}
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ('c.chat.completions.create(extra_body={"top_k": 1, name: 2})', ["extra_body top_k"]),
+        ("c.chat.completions.create(model=m, extra_body=more)", ["extra_body"]),
+        ("c.chat.completions.create(model=m, extra_headers=more, **extra_body)", []),
+    ],
+)
+def test_a_parameter_for_one_host_alone(line: str, what: list[str]) -> None:
+    sites = found("a.py", f"import openai\nc = openai.OpenAI()\n{line}\n")
+    assert [site.what for site in sites.found if site.kind == "parameter"] == what
+    assert [site.vendor for site in sites.found] == ["openai"] * (3 + len(what))
+
+
+def test_such_a_parameter_counts_only_beside_the_vendors_sdk() -> None:
+    assert found("a.py", "import requests\nrequests.post(url, extra_body={})\n").found == ()

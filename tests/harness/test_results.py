@@ -604,7 +604,8 @@ def test_who_answered_nothing_is_not_ready_however_cheap(tmp_path: Path) -> None
     )
     veto = (
         "veto: a feature that the workload uses is missing: rejecting cannot take 24 of the 24 "
-        "requests as they are, and the incumbent can: see its edits and its errors"
+        "requests as they are, and the incumbent can: see its edits and its errors; the first for "
+        "/messages: cannot"
     )
     silent = "failing answered none of its 48 requests; 48 times: content filter: it is not allowed"
     ends = {"rejecting": ("not_ready", veto), "failing": ("inconclusive", silent)}

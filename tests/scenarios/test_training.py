@@ -208,7 +208,7 @@ def test_dense_answers_a_fixed_sample_of_the_workload() -> None:
 
 def test_no_path_of_a_machine_is_shipped() -> None:
     folder = workload.FOLDER.parent
-    mine = (folder / "training", MODELS, workload.FOLDER)
+    mine = (folder / "training", MODELS, workload.FOLDER, folder / "research_agent")
     for path in sorted(path for part in mine for path in part.rglob("*")):
         if path.suffix in {".json", ".jinja", ".py", ".md", ".jsonl"}:
             text = path.read_text("utf-8")

@@ -1,9 +1,9 @@
 """The places in an app's code that are coupled to a vendor, by the rules of `vendors`.
 
 A place is an import of a vendor's package, a call of it (or of a client made by it), one of its
-errors that is caught, another use of one of its names, or a text that is a vendor's endpoint, model
-or environment variable. What an import statement brings is one place, and so is a chain of calls.
-What stands in configuration is none: that is where it belongs.
+errors that is caught, another use of one of its names, a parameter for one host alone, or a text
+that is a vendor's endpoint, model or environment variable. What an import statement brings is one
+place, and so is a chain of calls. What stands in configuration is none: that is where it belongs.
 """
 
 from __future__ import annotations
@@ -102,6 +102,7 @@ def _lines(source: Source) -> Iterator[Sighting]:
 _MODULES = {rule.pattern: rule for rule in reversed(RULES) if rule.kind == "module"}
 _BEGINNINGS = {name[:-1]: rule for name, rule in _MODULES.items() if name.endswith("*")}
 _METHODS = {rule.pattern: rule for rule in reversed(RULES) if rule.kind == "method"}
+_PARAMETERS = {rule.pattern: rule for rule in reversed(RULES) if rule.kind == "parameter"}
 _TEXTS = [rule for rule in RULES if rule.kind in {"host", "model", "variable"}]
 _ANY_TEXT = re.compile("|".join(f"(?:{rule.pattern})" for rule in _TEXTS))
 _PART = re.compile(r"[./]")
@@ -110,6 +111,8 @@ _PART = re.compile(r"[./]")
 def _may_count(sighting: Sighting) -> bool:
     if sighting.kind == "text":
         return _ANY_TEXT.search(sighting.what, 0, LONGEST_TEXT) is not None
+    if sighting.kind == "parameter":
+        return _parameter_rule(sighting.what) is not None
     return _module_rule(sighting.what) is not None or (
         sighting.kind == "call" and _method_rule(sighting.what) is not None
     )
@@ -132,6 +135,10 @@ def _method_rule(what: str) -> Rule | None:
     return None
 
 
+def _parameter_rule(what: str) -> Rule | None:
+    return _PARAMETERS.get(what.partition(" ")[0])
+
+
 def _sites(seen: Iterable[tuple[str, Sighting]]) -> Iterator[Site]:
     """Places of modules and texts first: they say whose methods may be meant."""
     waiting: list[tuple[str, Sighting, Rule]] = []
@@ -139,7 +146,7 @@ def _sites(seen: Iterable[tuple[str, Sighting]]) -> Iterator[Site]:
     done: set[tuple[str, int, int, str, str]] = set()
     for path, sighting in seen:
         for rule in _rules(sighting):
-            if rule.kind == "method":
+            if rule.kind in {"method", "parameter"}:
                 waiting.append((path, sighting, rule))
                 continue
             if rule.kind == "module" or rule.vendor == BY_CLOUD:
@@ -152,7 +159,7 @@ def _sites(seen: Iterable[tuple[str, Sighting]]) -> Iterator[Site]:
     for path, sighting, rule in waiting:
         meant = next((name for name in rule.vendor.split() if name in vendors), None)
         if meant is not None:
-            yield _site(path, sighting, "call", meant, rule)
+            yield _site(path, sighting, sighting.kind, meant, rule)
 
 
 def _rules(sighting: Sighting) -> Iterator[Rule]:
@@ -160,7 +167,10 @@ def _rules(sighting: Sighting) -> Iterator[Rule]:
         text = sighting.what[:LONGEST_TEXT]
         yield from (rule for rule in _TEXTS if rule.regex.search(text))
         return
-    rule = _module_rule(sighting.what)
+    if sighting.kind == "parameter":
+        rule = _parameter_rule(sighting.what)
+    else:
+        rule = _module_rule(sighting.what)
     if rule is None and sighting.kind == "call":
         rule = _method_rule(sighting.what)
     if rule is not None:

@@ -17,7 +17,7 @@ from exitdrill.code.parsing import parse_python
 from exitdrill.code.sources import Source
 from exitdrill.code.tokens import is_text
 
-SightingKind = Literal["import", "call", "exception", "name", "text"]
+SightingKind = Literal["import", "call", "parameter", "exception", "name", "text"]
 LONGEST_NAME = 20
 """Parts of a dotted name that are looked at."""
 IMPORTERS = frozenset({"importlib.import_module", "import_module", "__import__"})
@@ -28,7 +28,8 @@ IMPORTERS = frozenset({"importlib.import_module", "import_module", "__import__"}
 class Sighting:
     """Something that is said, and where: the line from 1, the column from 0.
 
-    ``what`` is a dotted name, or for a text the text itself.
+    ``what`` is a dotted name, for a text the text itself, for a parameter its name and, where an
+    object is given for it, that object's keys.
     """
 
     kind: SightingKind
@@ -133,12 +134,21 @@ def _seen(node: ast.AST, names: Names, skipped: set[int]) -> Iterator[Sighting]:
         yield from _caught(node, names, skipped)
     elif isinstance(node, ast.Call):
         yield from _called(node, names, skipped)
+    elif isinstance(node, ast.keyword) and node.arg:
+        yield _at("parameter", " ".join([node.arg, *_keys(node.value)]), node)
     elif isinstance(node, ast.Attribute | ast.Name):
         skipped.update(map(id, _links(node)))
         if found := names.imported(dotted_name(node)):
             yield _at("name", found, node)
     elif isinstance(node, ast.Constant) and isinstance(node.value, str):
         yield _at("text", node.value, node)
+
+
+def _keys(node: ast.expr) -> Iterator[str]:
+    """The keys of an object that is written down, as far as they are texts."""
+    for key in node.keys if isinstance(node, ast.Dict) else ():
+        if isinstance(key, ast.Constant) and isinstance(key.value, str):
+            yield key.value
 
 
 def _from(node: ast.ImportFrom) -> Iterator[Sighting]:
@@ -193,5 +203,7 @@ def _links(node: ast.AST) -> Iterator[ast.AST]:
         yield node
 
 
-def _at(kind: SightingKind, what: str, node: ast.expr | ast.stmt | ast.excepthandler) -> Sighting:
+def _at(
+    kind: SightingKind, what: str, node: ast.expr | ast.stmt | ast.excepthandler | ast.keyword
+) -> Sighting:
     return Sighting(kind, what, node.lineno, node.col_offset)

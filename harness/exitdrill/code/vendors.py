@@ -7,6 +7,7 @@ A rule names a vendor and a pattern; its kind says what the pattern is compared 
 - ``method``: the last names of what is called, as in ``client.chat.completions.create``. It counts
   only in an app that imports an SDK of one of the rule's vendors: other libraries have methods of
   such names too.
+- ``parameter``: the name of an argument. It counts where a method does, and is seen in Python only.
 - ``host``, ``model``, ``variable``: a regular expression for a text: the host of an endpoint, the
   name of a model, the name of an environment variable.
 """
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-RuleKind = Literal["module", "method", "host", "model", "variable"]
+RuleKind = Literal["module", "method", "parameter", "host", "model", "variable"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ _SDK = "the vendor's own SDK: its client, its types and its errors are not anoth
 _PLUGIN = "a framework's plug-in for one vendor"
 _CLOUD = "the client of one cloud's model service"
 _API = "a method of the vendor's API; another's has another name, other arguments, another answer"
+_EXTRA = "parameters that the SDK does not know: what one host takes, another refuses or ignores"
 _HOST = "the vendor's endpoint stands in the code instead of in the configuration"
 _MODEL = "the name of a model that the vendor alone serves stands in the code"
 _OPEN = "the vendor's name for a model; other hosts call the same weights otherwise"
@@ -121,6 +123,7 @@ _RULES: tuple[tuple[str, RuleKind, str, str], ...] = (
     ("openai azure", "method", "responses.parse", _API),
     ("openai azure", "method", "responses.stream", _API),
     ("openai azure", "method", "Responses.New", _API),
+    (_OPENAI_LIKE, "parameter", "extra_body", _EXTRA),
     ("openai azure", "method", "beta.threads.create", "a conversation that the vendor keeps"),
     ("openai azure", "method", "beta.assistants.create", "a setting that the vendor keeps"),
     ("openai azure", "method", "vector_stores.create", "documents that the vendor keeps"),

@@ -23,6 +23,9 @@ from exitdrill.stats import Interval, TooFewSamples
 
 LONGEST_QUOTE = 80
 """Characters of what a call said that are quoted."""
+LONGEST_REASON = 240
+LACKS = ("rejected", "unsupported")
+"""The kinds of errors that say that a backend cannot take what it is asked."""
 
 
 def model_calls(view: TrialView) -> float:
@@ -114,6 +117,24 @@ class LeftBehind:
         )
 
 
+@dataclass
+class Lacking:
+    """What an arm's backend cannot take as it is: the first reason that it gave."""
+
+    first: str | None = None
+
+    def see(self, view: TrialView) -> None:
+        """Look at a trial."""
+        exchanges = [view.trial.exchange, *(call.exchange for call in view.calls)]
+        failures = [each.failure for each in exchanges if each.failure is not None]
+        said = [each.message for each in failures if each.kind in LACKS]
+        self.first = self.first or next(iter(said), None)
+
+    def sentence(self) -> str:
+        """What is to be said of it, after what it keeps from going; empty where nothing is."""
+        return "" if self.first is None else f"; the first for {_visible(self.first)}"
+
+
 def described(call: AppCall) -> str:
     """A call in words: where to, for which model, and how its last message begins."""
     body = {} if call.request is None else call.request.body
@@ -129,6 +150,12 @@ def _last_said(body: Mapping[str, Any]) -> str:
         if isinstance(last, Mapping) and last.get(name):
             return str(last[name])
     return ""
+
+
+def _visible(text: str) -> str:
+    """A reason as it is, short, and nothing in it but what can be seen."""
+    seen = "".join(sign if sign.isprintable() else " " for sign in text)
+    return seen if len(seen) <= LONGEST_REASON else seen[:LONGEST_REASON] + "…"
 
 
 def _quoted(value: object) -> str:

@@ -7,7 +7,8 @@ count.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+import collections
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -104,9 +105,24 @@ def _sites(change: CodeChange, tests: _Tests) -> Row:
         if problem := _first_problem(sites.not_measured, tests.without(sites.not_measured)):
             return _unmeasured(problem)
     old, new = _in_app(before, tests), _in_app(after, tests)
-    left = _listed([f"{site.path}:{site.line} {site.kind} {site.what}" for site in new])
-    difference = len(new) - len(old)
-    return Row(len(old), len(new), difference, note=f"after the swap: {left or 'none'}")
+    gone = _listed(list(map(_place, _without(old, new))))
+    left = f"after the swap: {_listed(list(map(_place, new))) or 'none'}"
+    note = f"gone: {gone}; {left}" if gone else left
+    return Row(len(old), len(new), len(new) - len(old), note=note)
+
+
+def _place(site: Site) -> str:
+    return f"{site.path}:{site.line} {site.kind} {site.what}"
+
+
+def _without(old: Sequence[Site], new: Sequence[Site]) -> Iterator[Site]:
+    """The old places that are not among the new ones, in whichever line these are."""
+    left = collections.Counter((site.path, site.kind, site.what) for site in new)
+    for site in old:
+        key = (site.path, site.kind, site.what)
+        if not left[key]:
+            yield site
+        left[key] -= 1
 
 
 def _in_app(sites: Sites, tests: _Tests) -> list[Site]:

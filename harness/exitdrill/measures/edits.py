@@ -14,8 +14,9 @@ _HOW = "edits to the requests of all cases, each case once"
 
 
 def edits(view: TrialView) -> float:
-    """The edits to one request."""
-    return float(len(view.trial.exchange.edits))
+    """The edits to one request, or to those that an app made for one case."""
+    exchanges = [view.trial.exchange, *(call.exchange for call in view.calls)]
+    return float(sum(len(each.edits) for each in exchanges))
 
 
 def _row(pair: Pair) -> Row:

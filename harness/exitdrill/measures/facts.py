@@ -22,7 +22,7 @@ from exitdrill.journal import Busy, Journal
 from exitdrill.judge.record import Judgements
 from exitdrill.measures import BY_NAME, embedding
 from exitdrill.measures.base import NAN, ArmFacts, Array, Column, Looks, Mask, Pair, TrialView
-from exitdrill.measures.calls import LeftBehind
+from exitdrill.measures.calls import Lacking, LeftBehind
 from exitdrill.measures.failures import CallErrors, Errors, reason
 from exitdrill.measures.judged import PREFERENCE, PROBLEM
 from exitdrill.measures.usage import OWN_MEMORY
@@ -90,6 +90,8 @@ class Facts:
         """By arm: why its trials failed."""
         self.calls = {arm: CallErrors() for arm in self.columns}
         """By arm: the model calls of its app, and why they failed."""
+        self.lacking = {arm: Lacking() for arm in self.columns}
+        """By arm: what its backend cannot take."""
         self.makers: dict[str, Counter[str]] = {arm: Counter() for arm in self.columns}
         """By arm: who made its answers, as the server tells, and how many."""
 
@@ -278,6 +280,7 @@ class Facts:
         self.calls[trial.arm].see(view)
         if view.failed:
             self.errors[trial.arm].see(reason(view))
+        self.lacking[trial.arm].see(view)
         return Measured(view, values)
 
     def _see_maker(self, arm: str, reply: Reply) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from exitdrill.measures.base import NAN, Measure, TrialView
+from exitdrill.measures.calls import LACKS
 from exitdrill.measures.shares import share_row
 
 
@@ -27,7 +28,7 @@ def unsupported(view: TrialView) -> float:
     """1 where the backend cannot take the request as it is, and nobody allowed to change it."""
     exchanges = [view.trial.exchange, *(call.exchange for call in view.calls)]
     failures = [each.failure for each in exchanges if each.failure is not None]
-    return float(any(each.kind in ("rejected", "unsupported") for each in failures))
+    return float(any(each.kind in LACKS for each in failures))
 
 
 MEASURES = (

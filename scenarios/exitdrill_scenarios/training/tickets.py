@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from . import phrases_dev, phrases_train, phrases_wide, phrases_workload
+from .names import letters, syllables
 from .phrases import PRIORITIES, TOPICS, Book, expand, split_choices
 
 SYSTEM_PROMPT = "Extract customer, topic, priority and reference from the ticket. Answer in JSON."
@@ -23,20 +24,6 @@ KEYS = ("customer", "topic", "priority", "reference")
 LANGUAGES = ("en", "de")
 SPLITS = {"train": phrases_train, "dev": phrases_dev, "workload": phrases_workload}
 
-_ONSETS = (
-    "b br c ch cl d dr f fl g gl gr h j k kl kn kr l m n p pl pr qu r s sch sh sk sl st str t th "
-    "tr v w y z"
-).split()
-_VOWELS = "a e i o u a e i o u ai au ea ee ei ie oa oe ou ä ö ü é è á ó í".split()
-_CODAS = (
-    *("", "", ""),
-    *"l m n r s t ck d ff g ld ll lm lt mm nd nn ng nt p rd rg rk rm rn rt sch ss st th".split(),
-    *"tt tz x ß".split(),
-)
-_ENDINGS = (
-    *("", "", "", ""),
-    *"mann er berg son ski sen ez a o ini ova stein feld ton well ier ing".split(),
-)
 _QUESTIONS = ("Where", "When", "How", "Why", "Could", "Can ", "Wo ", "Wann", "Wie ")
 _LETTERS = "ABCDEFGHJKLMNPRSTVWXZ"
 _FILLERS = {
@@ -129,20 +116,6 @@ def _reserved() -> frozenset[str]:
     return frozenset(part.casefold() for book in held_out for part in (*book.GIVEN, *book.FAMILY))
 
 
-def _syllables(rng: random.Random) -> str:
-    count = rng.choice((1, 1, 2, 2, 2))
-    word = "".join(
-        rng.choice(_ONSETS) + rng.choice(_VOWELS) + rng.choice(_CODAS) for _ in range(count)
-    )
-    return (word + rng.choice(_ENDINGS)).capitalize()
-
-
-def _letters(rng: random.Random) -> str:
-    """Letters in no order at all: what makes copying the only way to be right."""
-    alphabet = "aabcdeefghiijklmnoopqrstuuvwxyzäöüéøç"
-    return "".join(rng.choice(alphabet) for _ in range(rng.randint(3, 9))).capitalize()
-
-
 @cache
 def _training_words() -> tuple[str, ...]:
     """The lower-case words of the training phrases, each once, in the order of the alphabet."""
@@ -185,11 +158,11 @@ def _invented(rng: random.Random, rough: int) -> str:
         if rough and rng.random() < 0.5:
             word = _fragments(rng)
         else:
-            word = _letters(rng) if rng.random() < 0.15 else _syllables(rng)
+            word = letters(rng) if rng.random() < 0.15 else syllables(rng)
         if rng.random() < 0.04:
             word = rng.choice(("O'", "Mc", "De", "Al-")) + word
         if rng.random() < 0.05:
-            word = f"{word}-{_syllables(rng)}"
+            word = f"{word}-{syllables(rng)}"
         if word.casefold() not in _reserved():
             return word
 
@@ -446,7 +419,7 @@ def roughen(rng: random.Random, text: str, language: str) -> str:
 
 
 def _babble(rng: random.Random) -> str:
-    return _syllables(rng).lower()
+    return syllables(rng).lower()
 
 
 def _asked(sentence: str, problem: str) -> str:

@@ -43,12 +43,13 @@ def files(count: int = CASES) -> dict[str, str]:
         (f"ticket-{n:04d}", ticket) for n, ticket in enumerate(balanced("workload", SEED, count), 1)
     ]
     return {
-        "requests.jsonl": _lines(request(*case) for case in cases),
-        "meta.jsonl": _lines(meta(*case) for case in cases),
+        "requests.jsonl": lines(request(*case) for case in cases),
+        "meta.jsonl": lines(meta(*case) for case in cases),
     }
 
 
-def _lines(rows: Iterable[dict[str, Any]]) -> str:
+def lines(rows: Iterable[dict[str, Any]]) -> str:
+    """Rows as JSON, one per line."""
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
