@@ -76,6 +76,7 @@ def test_the_models_that_come_with_the_package() -> None:
         for name, each in found.items()
     }
     assert counts == {
+        "research-dense": (820_352, 820_352, "BF16"),
         "ticket-dense": (820_352, 820_352, "F32"),
         "ticket-moe": (1_510_528, 920_704, "BF16"),
         "ticket-small": (195_008, 195_008, "F32"),

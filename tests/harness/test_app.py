@@ -545,6 +545,7 @@ def test_what_is_passed_reaches_the_app_and_no_file(
     assert json.loads(known)["arms"]["old"]["tests"] | {"seconds": 0} == {
         **{"passed": True, "seconds": 0},
         "said": "exit code 0\n[key]",
+        "brief": "exit code 0: [key]",
     }
 
 

@@ -74,7 +74,7 @@ def test_where_a_part_of_the_runs_fails_every_report_says_why(tmp_path: Path) ->
         ({"command": ["pythn3", "main.py"]}, "there is no program 'pythn3'"),
         ({"command": ["./start.sh"]}, "there is no program './start.sh'"),
         ({"function": "main.py:answer", "python": "pythn3"}, "there is no program 'pythn3'"),
-        ({"serve": ["pythn3", "main.py"], "path": "/"}, "there is no program 'pythn3'"),
+        ({"serve": ["pythn3", "main.py", "{port}"], "path": "/"}, "there is no program 'pythn3'"),
     ],
 )
 def test_a_program_that_is_not_there_ends_the_drill_before_the_first_run(

@@ -116,11 +116,13 @@ class AppAsker:
         return exchange, self.journal.complete(asked.key, state, exchange, None, under_way)
 
     async def start(self) -> None:
-        """Start an app that is served; its calls meanwhile are charged, and no trial's.
+        """Start an app that is served; its calls meanwhile are charged, and no trial's. Of another
+        one only the program has to be there.
 
         Raises `ServerFailed`, or `BudgetSpent` and other `DrillStopped` that a call came upon.
         """
         if self.spec.serve is None:
+            await self.runner.start()
             return
         calls = self._calls((START, self.name, 0))
         entrance = self._let_in(calls)
