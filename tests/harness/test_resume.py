@@ -184,7 +184,7 @@ def test_an_interrupted_drill_goes_on_too(
     server: DrillServer, undisturbed: Undisturbed, tmp_path: Path, which: int
 ) -> None:
     folder = tmp_path / "drill"
-    ended = server.drill(folder, kill_after=lambda: asked(folder).total() > 100, with_signal=which)
+    ended = server.drill(folder, kill_after=lambda: asked(folder).total() > 10, with_signal=which)
     assert (ended.code, ended.error) == (130, "")
     completed = assert_sound(folder)
     assert completed
