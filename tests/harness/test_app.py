@@ -237,6 +237,16 @@ def test_an_agent_loop_is_one_trial_of_several_calls(tmp_path: Path) -> None:
     assert row_of(result, "cost", "output_tokens")["candidate"] == 6, "both calls are counted"
 
 
+def test_what_an_app_keeps_of_its_models_answers_is_no_reasoning_that_stayed_hidden(
+    tmp_path: Path,
+) -> None:
+    long = Log().adapter(lambda _: Answer(text="a0", input_tokens=5, output_tokens=500))
+    folder = program(tmp_path, {"main.py": COMMAND})
+    result = drilled(folder, BY_COMMAND, "q0", backends={"old": long, "new": long})
+    assert row_of(result, "cost", "output_tokens")["candidate"] == 500
+    assert "can have arrived" not in json.dumps(result.report)
+
+
 def first_id(call: dict[str, Any]) -> str:
     identity = call["body"]["messages"][-2]["tool_calls"][0]["id"]
     assert isinstance(identity, str)

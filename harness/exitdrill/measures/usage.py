@@ -39,7 +39,12 @@ def counted_output_tokens(view: TrialView) -> float:
 
 
 def most_tokens(view: TrialView) -> float:
-    """The most output tokens that can have arrived: a token of the text holds at least one byte."""
+    """The most output tokens that can have arrived: a token of the text holds at least one byte.
+
+    Of an app's calls it shows what it likes: no bound is known.
+    """
+    if view.app:
+        return math.inf
     reply = view.reply
     calls = reply.tool_calls
     texts = [reply.text, reply.reasoning, *(call.name + call.arguments for call in calls)]
