@@ -115,6 +115,37 @@ def test_margins_shade_the_side_where_a_gate_passes() -> None:
     assert (veto.rule, veto.marks[0].drawing, veto.above) == ("must hold", None, None)
 
 
+def two_of_which_one_broke_off(broken: tuple[str, ...]) -> dict[str, Any]:
+    """A report of two candidates; the first was asked 11 cases, of which the incumbent got 10."""
+    data = sample.report()
+    data["candidates"] = data["candidates"][:2]
+    data["incumbent"]["success"] = 0.7917
+    for candidate, share in zip(data["candidates"], (10 / 11, 0.7917), strict=True):
+        candidate["status"] = "broken_off" if candidate["name"] in broken else "complete"
+        success = next(row for row in candidate["drift"] if row["name"] == "success")
+        success["incumbent"] = share
+    return data
+
+
+@pytest.mark.parametrize("broken", [1, 2])
+def test_the_incumbents_figure_is_that_of_all_of_its_cases(broken: int, tmp_path: Path) -> None:
+    first, second = (each["name"] for each in sample.report()["candidates"][:2])
+    data = two_of_which_one_broke_off((first, second)[:broken])
+    incumbent = data["incumbent"]["name"]
+    page = rendered(tmp_path, "report.html", data)
+    summary = page[page.index('<h2 id="summary">') :]
+    row = summary[summary.index(f"{incumbent}<small>incumbent") :]
+    assert "79.2" in row[: row.index("</tr>")]
+    assert "90.9" not in row[: row.index("</tr>")]
+    assert row.count(f"{incumbent} on the same cases: 90.9") == 1
+    success = next(panel for panel in panels(data) if panel.title.startswith("success"))
+    (label,) = of_kind(success.above, Label, "tick")
+    assert "79.2" in label.text
+    one, other = (mark.other for mark in success.marks)
+    assert one is not None
+    assert (one.startswith("90.9"), other) == (True, None)
+
+
 @pytest.mark.parametrize(
     ("estimate", "interval", "noise", "expected"),
     [

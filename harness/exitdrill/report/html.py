@@ -300,15 +300,21 @@ def _without_echoes(rows: Sequence[view.Row]) -> list[view.Row]:
 def _summary(data: Mapping[str, Any]) -> dict[str, Any]:
     """One row per backend, one column per gate of any candidate."""
     found = [(raw, {gate.name: gate for gate in view.gates(raw)}) for raw in data["candidates"]]
+    known = view.references(data)
     columns: dict[str, str] = {}
     incumbent: dict[str, str] = {}
     for _, gates in found:
         for name, gate in gates.items():
             heading = gate.row.label if gate.row else name
             columns.setdefault(name, f"{heading} ({gate.unit})" if gate.unit else heading)
-            if gate.row and incumbent.get(name, NOT_MEASURED) == NOT_MEASURED:
-                incumbent[name] = gate.row.incumbent
-    return {"columns": columns, "incumbent": incumbent, "candidates": found}
+            if gate.row:
+                figure = known[name].text if name in known else gate.row.incumbent
+                incumbent.setdefault(name, figure)
+    others = [
+        {name: view.other_reference(gate, known) for name, gate in gates.items()}
+        for _, gates in found
+    ]
+    return {"columns": columns, "incumbent": incumbent, "candidates": found, "others": others}
 
 
 def _shown_for(case: Mapping[str, Any], incumbent: str) -> str:

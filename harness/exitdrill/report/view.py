@@ -260,6 +260,49 @@ def gates(candidate: Mapping[str, Any]) -> list[Gate]:
     return [gate(raw, candidate) for raw in candidate["gates"]]
 
 
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The incumbent's figure of a gate, as text and as a number (None: a missed deadline)."""
+
+    text: str
+    value: float | None
+
+
+def references(data: Mapping[str, Any]) -> dict[str, Reference]:
+    """The incumbent's figure of each gate, by the gate's name, where it is known.
+
+    A row has the incumbent's figure on the cases that its candidate was asked. So it is that of a
+    candidate that was asked to the end; where there is none, the incumbent's own over all of its
+    trials, where the report has it.
+    """
+    found: dict[str, Reference] = {}
+    own = data["incumbent"].get("success")
+    for candidate in sorted(data["candidates"], key=_cut_short):
+        for raw in candidate["gates"]:
+            judged = raw_row(raw["measure"], candidate)
+            text = NOT_MEASURED if judged is None else row(judged).incumbent
+            if judged is None or text == NOT_MEASURED or raw["name"] in found:
+                continue
+            value = judged["incumbent"]
+            if _cut_short(candidate) and raw["measure"] == "success" and own is not None:
+                value, text = own, quantity(judged["unit"], [own]).value(own)
+            found[raw["name"]] = Reference(text, value)
+    return found
+
+
+def _cut_short(candidate: Mapping[str, Any]) -> bool:
+    return bool(candidate["status"] != "complete")
+
+
+def other_reference(judged: Gate, known: Mapping[str, Reference]) -> str | None:
+    """The incumbent's figure that a candidate is compared with, where it is not the ``known``."""
+    figure = NOT_MEASURED if judged.row is None else judged.row.incumbent
+    reference = known.get(judged.name)
+    if figure == NOT_MEASURED or reference is None or figure == reference.text:
+        return None
+    return figure
+
+
 def gate_counts(candidate: Mapping[str, Any]) -> str:
     """``1 gate failed, 2 passed, 1 veto``."""
     return _counts(candidate, "")

@@ -30,13 +30,18 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One candidate in a panel; ``number`` is its place among the candidates, from 1."""
+    """One candidate in a panel; ``number`` is its place among the candidates, from 1.
+
+    ``other`` is the incumbent's figure that it is compared with, where it is another than the one
+    that stands over the rows.
+    """
 
     number: int
     name: str
     gate: view.Gate
     interval: str | None
     drawing: Drawing | None
+    other: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +80,8 @@ def panels(data: Json) -> list[Panel]:
     for number, candidate in enumerate(data["candidates"], start=1):
         for raw in candidate["gates"]:
             by_name.setdefault(raw["name"], []).append(_judged(number, raw, candidate))
-    return [_panel(found, data["incumbent"]["name"]) for found in by_name.values()]
+    known, incumbent = view.references(data), data["incumbent"]["name"]
+    return [_panel(found, incumbent, known) for found in by_name.values()]
 
 
 def _judged(number: int, raw: Json, candidate: Json) -> _Judged:
@@ -95,7 +101,7 @@ def _judged(number: int, raw: Json, candidate: Json) -> _Judged:
     )
 
 
-def _panel(found: Sequence[_Judged], incumbent: str) -> Panel:
+def _panel(found: Sequence[_Judged], incumbent: str, known: Mapping[str, view.Reference]) -> Panel:
     first = next((each for each in found if each.gate.row), found[0])
     limited = next((each for each in found if each.limit is not None), None)
     scale = Scale.of([0.0, *(number for each in found for number in each.numbers)])
@@ -106,9 +112,9 @@ def _panel(found: Sequence[_Judged], incumbent: str) -> Panel:
     return Panel(
         title=f"{title} ({first.gate.unit})" if first.gate.unit else title,
         rule=_rule(first),
-        above=_above(found, scale, incumbent) if ends else None,
+        above=_above(found, scale, incumbent, known) if ends else None,
         below=None if limited is None else _below(limited, scale),
-        marks=tuple(_mark(each, scale) for each in found),
+        marks=tuple(_mark(each, scale, known) for each in found),
     )
 
 
@@ -122,14 +128,18 @@ def _rule(judged: _Judged) -> str:
     return f"the candidate's own value, to pass {judged.gate.margin}"
 
 
-def _above(found: Sequence[_Judged], scale: Scale, incumbent: str) -> Drawing | None:
+def _above(
+    found: Sequence[_Judged], scale: Scale, incumbent: str, known: Mapping[str, view.Reference]
+) -> Drawing | None:
     """The name and value of the reference line, over the rows."""
-    known = next((each for each in found if each.reference is not None), None)
-    if known is None or known.reference is None:
+    first = next((each for each in found if each.reference is not None), None)
+    if first is None or first.reference is None:
         return None
-    row = known.gate.row
-    value = "" if row is None or row.incumbent == NOT_MEASURED else f" {row.incumbent}"
-    at = scale.at(known.reference)
+    reference = known.get(first.gate.name)
+    value = "" if reference is None else f" {reference.text}"
+    # A comparison's line is where nothing differs; that of a limit, where the incumbent lies.
+    own = None if reference is None or view.is_comparison(first.raw) else reference.value
+    at = scale.at(first.reference if own is None else own)
     text = f"{view.cut(incumbent, 24)}{value}"
     return Drawing((Label(at, 12, text, beside(at)),), AXIS, f"Reference line: {text}", "axis")
 
@@ -144,9 +154,11 @@ def _below(judged: _Judged, scale: Scale) -> Drawing | None:
     return Drawing((Label(at, 12, text, beside(at), "tick strong"),), AXIS, text, "axis")
 
 
-def _mark(judged: _Judged, scale: Scale) -> Mark:
+def _mark(judged: _Judged, scale: Scale, known: Mapping[str, view.Reference]) -> Mark:
     gate = judged.gate
-    return Mark(judged.number, judged.name, gate, _known(gate.interval), _strip(judged, scale))
+    other = view.other_reference(gate, known)
+    drawing = _strip(judged, scale)
+    return Mark(judged.number, judged.name, gate, _known(gate.interval), drawing, other)
 
 
 def _known(interval: str) -> str | None:
