@@ -29,6 +29,7 @@ from exitdrill.environment import looks_secret
 from exitdrill.errors import (
     DrillStopped,
     JournalError,
+    NoCandidateLeft,
     ScenarioError,
     StorageFailed,
     UsageError,
@@ -177,7 +178,7 @@ def _execute(
     drillable: Drillable, plan: Plan, journal: Journal, watcher: progress.Watcher
 ) -> Result:
     folder = journal.path.parent
-    stopped, before = None, _made(journal)
+    stopped, none_left, before = None, False, _made(journal)
     announce(drillable, plan, watcher)
     watcher.note(f"folder: {folder}")
     try:
@@ -185,12 +186,13 @@ def _execute(
     except StorageFailed:
         raise  # what cannot be written cannot be reported either
     except DrillStopped as stop:
-        stopped = str(stop)
+        stopped, none_left = str(stop), isinstance(stop, NoCandidateLeft)
         watcher.note(f"stopped: {stop}")
     finally:
         watcher.end()
     known = journal.input("ended") if _made(journal) == before else None  # nobody was asked
-    journal.put_inputs({"stopped": stopped, "ended": known or _now(), "report_sha256": None})
+    ended = {"stopped": stopped, "none_left": none_left, "ended": known or _now()}
+    journal.put_inputs(ended | {"report_sha256": None})
     report = write_results(journal, drillable.checkers, folder, drillable.embedder)
     journal.put_inputs({"report_sha256": _sha256(folder / REPORT)})
     render(folder, check=False)  # that we write what the schema says is for the tests to see

@@ -106,6 +106,11 @@ class DrillStopped(ExitdrillError):
     """The drill cannot be completed; what was measured so far is reported."""
 
 
+class NoCandidateLeft(DrillStopped):
+    """Every candidate broke off. Where each is not ready whatever else were asked, that is no
+    reason to go on, and the drill has been completed."""
+
+
 class BudgetSpent(DrillStopped):
     """The next call could exceed the budget, so it was not made."""
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from exitdrill.backend import Backend, Request
 from exitdrill.budget import Budget
 from exitdrill.delay import watching
-from exitdrill.errors import BudgetSpent, DrillStopped, ErrorKind
+from exitdrill.errors import BudgetSpent, DrillStopped, ErrorKind, NoCandidateLeft
 from exitdrill.exchange import Asker
 from exitdrill.gist import gist
 from exitdrill.journal import Journal, PassUnderWay
@@ -164,7 +164,7 @@ class Replay:
             raise DrillStopped(f"the incumbent {incumbent!r} broke off: {broken[incumbent]}")
         others = self._arms.keys() - {incumbent}
         if others and others <= broken.keys():
-            raise DrillStopped("no candidate is left: each broke off")
+            raise NoCandidateLeft("no candidate is left: each broke off")
 
     async def _pass(self, arm: Arm, turn: Pass) -> None:
         completed = self._journal.completed(arm.name, turn.repeat, turn.first, turn.last)

@@ -39,6 +39,7 @@ from exitdrill.sentences import count_of, level
 from exitdrill.verdict import (
     Gate,
     Verdict,
+    all_not_ready,
     bound_of,
     failed,
     judge,
@@ -118,6 +119,8 @@ def _report(
         report["changes"] = tally.report(name)
         candidates.append(report)
         verdicts[name] = verdict
+    if journal.input("none_left", False) and all_not_ready(verdicts):
+        stopped = None  # whatever else were asked, nothing could change that
     incumbent = plan["incumbent"]
     success, answered = (facts.columns[incumbent][name] for name in ("success", "answered"))
     asked = facts.arm(incumbent)

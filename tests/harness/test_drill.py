@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import html
 import json
+import textwrap
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.harness.apps import BY_COMMAND, app_scenario, program
 from tests.harness.drills import Log, Say, case_lines, failing, in_turn, right, scenario
 
 from exitdrill.backend import Adapter, BackendConfig, Description, Event, Prepared, Request
@@ -100,6 +102,53 @@ def test_without_any_candidate_the_drill_ends(tmp_path: Path) -> None:
     assert result.exit_code == 4
     assert "no candidate is left" in result.report["drill"]["stopped"]
     assert statuses(result) == {"new": "inconclusive", "other": "inconclusive"}
+
+
+def test_a_veto_stands_though_no_candidate_is_left(tmp_path: Path) -> None:
+    """Whose app ends with the error is no better off than whose app swallows it."""
+    log = Log()
+    missed = """
+        import sys
+        from client import ask
+        print(ask(sys.stdin.read(), at="VENDOR"))
+    """
+    vendor = {"VENDOR_BASE_URL": "{incumbent.url}", "VENDOR_API_KEY": "{incumbent.key}"}
+    drilled = app_scenario(
+        program(tmp_path, {"main.py": textwrap.dedent(missed)}),
+        {**BY_COMMAND, "environment": vendor},
+        6,
+        replay={"breaker": 2},
+        old=log.adapter(),
+        new=log.adapter(),
+    )
+    result = run(drilled, out=tmp_path / "drill")
+    assert result.report["candidates"][0]["status"] == "broken_off"
+    assert (result.completed, result.verdict, result.exit_code) == (True, "not_ready", 1)
+    assert result.report["drill"]["stopped"] is None
+    (reason,) = result.report["verdict"]["reasons"]
+    assert reason.startswith("new: veto: a call still goes to the incumbent: ")
+    assert "The drill was not completed" not in (result.folder / "report.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("lacking", "exit_code"),
+    [pytest.param(True, 1, id="veto"), pytest.param(False, 4, id="outage")],
+)
+def test_one_that_is_out_beside_a_veto(lacking: bool, exit_code: int, tmp_path: Path) -> None:
+    """Only where each candidate has its veto is nothing left to be found out."""
+    log = Log()
+    out = failing("crashed", "out of memory")
+    refusing = failing("unsupported", "no tools")
+    drilled = scenario(
+        30,
+        {"breaker": 2, "attempts": 1},
+        old=log.adapter(),
+        new=log.adapter(refusing),
+        other=log.adapter(refusing if lacking else out),
+    )
+    result = run(drilled, out=tmp_path / "drill")
+    assert (result.completed, result.exit_code) == (exit_code == 1, exit_code)
+    assert statuses(result)["new"] == "not_ready"
 
 
 def test_one_broken_candidate_does_not_spoil_the_others(tmp_path: Path) -> None:

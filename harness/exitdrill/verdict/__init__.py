@@ -23,7 +23,15 @@ the interval of what the server's own times may have been, so that it stays open
 delay could change its answer.
 """
 
-from exitdrill.verdict.answer import Verdict, overall, past_the_drill, rates, unanswered, verdict_of
+from exitdrill.verdict.answer import (
+    Verdict,
+    all_not_ready,
+    overall,
+    past_the_drill,
+    rates,
+    unanswered,
+    verdict_of,
+)
 from exitdrill.verdict.gate import Cause, Gate, GateKind, GateStatus, bound_of
 from exitdrill.verdict.judging import judge
 from exitdrill.verdict.obstacles import failed
@@ -34,6 +42,7 @@ __all__ = [
     "GateKind",
     "GateStatus",
     "Verdict",
+    "all_not_ready",
     "bound_of",
     "failed",
     "judge",

@@ -148,6 +148,11 @@ def _ready(gates: Sequence[Gate], rates: str | None) -> Verdict:
     return Verdict("ready", reasons, (passed, *shares), caution)
 
 
+def all_not_ready(verdicts: Mapping[str, Verdict]) -> bool:
+    """Whether every candidate is known not to be ready."""
+    return all(verdict.status == "not_ready" for verdict in verdicts.values())
+
+
 def overall(
     verdicts: Mapping[str, Verdict], completed: bool, stopped: str | None
 ) -> dict[str, Any]:
