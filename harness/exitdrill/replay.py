@@ -109,6 +109,8 @@ class Replay:
         self._watcher = watcher
         self._monitor = monitor
         self._decided: set[str] = set()
+        self._compared: int | None = None
+        """The last block in which the incumbent was asked."""
         self._open_loop = replay["arrivals"] == "open"
         self._warmup: int = replay["warmup"]
         self._warm: set[str] = set()
@@ -144,7 +146,9 @@ class Replay:
         if arm is None or arm.broken is not None or turn.arm in self._decided:
             return
         await self._pass(arm, turn)
-        self._check_arms()
+        if turn.arm == self._plan.arms[0]:
+            self._compared = turn.block
+        self._check_arms(turn)
 
     def _is_decided(self, last: int) -> bool:
         """Look at what there is, if the plan wants that: has nobody to be asked any more?"""
@@ -157,14 +161,22 @@ class Replay:
         waiting = {name for name, arm in self._arms.items() if arm.broken is None}
         return waiting - self._decided <= {self._plan.arms[0]}
 
-    def _check_arms(self) -> None:
+    def _check_arms(self, turn: Pass) -> None:
         incumbent = self._plan.arms[0]
         broken = {arm.name: arm.broken for arm in self._arms.values() if arm.broken}
         if incumbent in broken:
             raise DrillStopped(f"the incumbent {incumbent!r} broke off: {broken[incumbent]}")
         others = self._arms.keys() - {incumbent}
-        if others and others <= broken.keys():
+        if not others or not others <= broken.keys():
+            return
+        if self._compared == turn.block or not any(map(self._may_lack, others)):
             raise NoCandidateLeft("no candidate is left: each broke off")
+
+    def _may_lack(self, name: str) -> bool:
+        """Whether a broken arm may lack what it was asked for: that says something as soon as the
+        incumbent was asked the same. What an app makes of a refusal is an error of its own."""
+        signature = self._breakers[name].signature
+        return self._runs_app or (signature is not None and signature[0] == "unsupported")
 
     async def _pass(self, arm: Arm, turn: Pass) -> None:
         completed = self._journal.completed(arm.name, turn.repeat, turn.first, turn.last)

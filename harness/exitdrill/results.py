@@ -303,17 +303,37 @@ def _veto(journal: Journal, facts: Facts, pair: Pair) -> str | None:
     left = facts.left_behind[name].sentence(trials, summary.strays_left(journal, name))
     if left is not None:
         return f"veto: {left}"
-    ours, theirs = (
-        np.nan_to_num(arm.columns["unsupported"]).any(axis=1)
-        for arm in (pair.incumbent, pair.candidate)
-    )
-    lost = int(np.count_nonzero(theirs & ~ours))
-    if not lost:
+    lost = _lost(pair)
+    if lost is None:
         return None
     return (
-        f"veto: a feature that the workload uses is missing: {name} cannot take {lost:,} of the "
-        f"{theirs.size:,} requests as they are, and the incumbent can: see its edits and its errors"
+        f"veto: a feature that the workload uses is missing: {lost}: see its edits and its errors"
         f"{facts.lacking[name].sentence()}"
+    )
+
+
+def _lost(pair: Pair) -> str | None:
+    """How many requests only the candidate refused, of those that it was asked; None for none."""
+    (ours, ours_asked), (theirs, asked) = (
+        (
+            np.nan_to_num(arm.columns["unsupported"]).any(axis=1),
+            (~np.isnan(arm.columns["answered"])).any(axis=1),
+        )
+        for arm in (pair.incumbent, pair.candidate)
+    )
+    lost = int(np.count_nonzero(theirs & ours_asked & ~ours))
+    if not lost:
+        return None
+    name, planned, done = pair.candidate.name, theirs.size, int(np.count_nonzero(asked))
+    if done == planned:
+        return (
+            f"{name} cannot take {lost:,} of the {planned:,} requests as they are, and the "
+            "incumbent can"
+        )
+    why = "; it then broke off" if pair.candidate.broken else ""
+    return (
+        f"{name} refused {lost:,} of the {done:,} requests that it was asked (of {planned:,}{why}),"
+        " and the incumbent can take them"
     )
 
 

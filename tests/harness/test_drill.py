@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 import textwrap
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -134,14 +135,18 @@ def test_a_veto_stands_though_no_candidate_is_left(tmp_path: Path) -> None:
     ("lacking", "exit_code"),
     [pytest.param(True, 1, id="veto"), pytest.param(False, 4, id="outage")],
 )
-def test_one_that_is_out_beside_a_veto(lacking: bool, exit_code: int, tmp_path: Path) -> None:
-    """Only where each candidate has its veto is nothing left to be found out."""
+@pytest.mark.parametrize("seed", range(4))
+def test_one_that_is_out_beside_a_veto(
+    lacking: bool, exit_code: int, seed: int, tmp_path: Path
+) -> None:
+    """Only where each candidate has its veto is nothing left to be found out, whoever was asked
+    first."""
     log = Log()
     out = failing("crashed", "out of memory")
     refusing = failing("unsupported", "no tools")
     drilled = scenario(
         30,
-        {"breaker": 2, "attempts": 1},
+        {"breaker": 2, "attempts": 1, "seed": seed, "block": 15},
         old=log.adapter(),
         new=log.adapter(refusing),
         other=log.adapter(refusing if lacking else out),
@@ -149,6 +154,12 @@ def test_one_that_is_out_beside_a_veto(lacking: bool, exit_code: int, tmp_path: 
     result = run(drilled, out=tmp_path / "drill")
     assert (result.completed, result.exit_code) == (exit_code == 1, exit_code)
     assert statuses(result)["new"] == "not_ready"
+    said = result.report["candidates"][0]["veto"]
+    found = re.search(
+        r"new refused (\d+) of the (\d+) requests that it was asked \(of 30; it", said
+    )
+    assert found
+    assert 2 <= int(found[1]) == int(found[2]) < 30
 
 
 def test_one_broken_candidate_does_not_spoil_the_others(tmp_path: Path) -> None:
