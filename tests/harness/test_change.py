@@ -11,6 +11,7 @@ from exitdrill.errors import ScenarioError
 from exitdrill.measures.base import ArmFacts, Pair
 from exitdrill.measures.change import CLASSES, MEASURES, change_counts, class_of
 from exitdrill.measures.unified_diff import FileChange, parse_diff
+from exitdrill.swap import environment_diff
 
 MODIFIED = """\
 diff --git a/settings.toml b/settings.toml
@@ -211,3 +212,24 @@ def test_without_a_swap_nothing_is_measured() -> None:
 def test_a_swap_that_changes_nothing_is_measured_as_zero() -> None:
     pair = Pair(ArmFacts("vendor", {}), ArmFacts("open", {}, diff=""), 0.95)
     assert {measure.row(pair).candidate for measure in MEASURES} == {0}
+
+
+def notes(diff: str) -> dict[str, str | None]:
+    pair = Pair(ArmFacts("vendor", {}), ArmFacts("open", {}, diff=diff), 0.95)
+    return {measure.name: measure.row(pair).note for measure in MEASURES}
+
+
+def test_lines_in_files_and_in_variables_are_told_apart() -> None:
+    variables = environment_diff({"A": "1", "B": "x"}, {"A": "2", "B": "y"})
+    files = "--- a/app.py\n+++ b/app.py\n@@ -1,2 +1 @@\n-old\n-older\n+new\n"
+    said = "3 in 1 file, and 2 variables (4 lines, counted as one file): A, B"
+    both = notes(variables + files)
+    assert (both["lines"], both["files"], both["code_lines"]) == (said, said, None)
+    assert set(notes(files).values()) == {None}
+
+
+def test_the_lines_of_a_diff_are_numbered() -> None:
+    diff = "--- a/x\n+++ b/x\n@@ -3,4 +3,3 @@\n three\n-four\n-five\n+4\n six\n"
+    (change,) = parse_diff(diff)
+    found = [(line.mark, line.number, line.text) for line in change.lines]
+    assert found == [("-", 4, "four"), ("-", 5, "five"), ("+", 4, "4")]

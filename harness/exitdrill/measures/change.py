@@ -20,7 +20,9 @@ from typing import Literal, get_args
 
 from exitdrill.errors import ScenarioError
 from exitdrill.measures.base import ArmFacts, Measure, Pair, Row
-from exitdrill.measures.unified_diff import parse_diff
+from exitdrill.measures.unified_diff import FileChange, parse_diff
+from exitdrill.sentences import count_of
+from exitdrill.swap import ENVIRONMENT_FILE
 
 FileClass = Literal["configuration", "prompt", "code", "schema", "dependency", "test", "other"]
 CLASSES: tuple[FileClass, ...] = get_args(FileClass)
@@ -48,6 +50,10 @@ _TABLE: tuple[tuple[FileClass, str], ...] = (
 a ``/``; ``*`` also matches ``/``. What matches nothing is ``other``."""
 
 RULES: tuple[Rule, ...] = tuple((kind, tuple(globs.split())) for kind, globs in _TABLE)
+
+NAMED = 5
+"""Variables that a note names."""
+LONGEST_NOTE = 300
 
 NO_CLASSES: Mapping[str, Sequence[str]] = MappingProxyType({})
 
@@ -126,16 +132,43 @@ def _class_of(path: str, rules: Sequence[Rule]) -> FileClass:
     return "other"
 
 
+# --- environment variables ----------------------------------------------------------------------
+
+
+def variables_of(change: FileChange) -> list[str]:
+    """The names in the pseudo-file of environment variables; of another file there are none."""
+    if change.path != ENVIRONMENT_FILE:
+        return []
+    return list(dict.fromkeys(line.text.partition("=")[0] for line in change.lines))
+
+
+def _beside_variables(diff: str) -> str | None:
+    """What of the lines is in files, and what in variables; None where no variable changed."""
+    changes = list(parse_diff(diff))
+    names = [name for change in changes for name in variables_of(change)]
+    if not names:
+        return None
+    files = [change for change in changes if change.path != ENVIRONMENT_FILE]
+    lines = sum(change.added + change.removed for change in files)
+    set_ = sum(change.added + change.removed for change in changes) - lines
+    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+    return (
+        f"{lines:,} in {count_of(len(files), 'file')}, and {count_of(len(names), 'variable')} "
+        f"({set_:,} lines, counted as one file): {', '.join(names[:NAMED])}{more}"
+    )[:LONGEST_NOTE]
+
+
 # --- the rows of a report -----------------------------------------------------------------------
 
 
-def _row(count: Callable[[ChangeCounts], int]) -> Callable[[Pair], Row]:
+def _row(count: Callable[[ChangeCounts], int], split: bool) -> Callable[[Pair], Row]:
     def row(pair: Pair) -> Row:
         counts = _counts_of(pair.candidate)
         if counts is None:
             return Row(note="not measured: the scenario has no swap for this candidate")
         number = count(counts)
-        return Row(candidate=number, estimate=number)
+        note = _beside_variables(pair.candidate.diff or "") if split else None
+        return Row(candidate=number, estimate=number, note=note)
 
     return row
 
@@ -145,9 +178,14 @@ def _counts_of(arm: ArmFacts) -> ChangeCounts | None:
 
 
 def _measure(
-    name: str, label: str, unit: Literal["lines", "files"], count: Callable[[ChangeCounts], int]
+    name: str,
+    label: str,
+    unit: Literal["lines", "files"],
+    count: Callable[[ChangeCounts], int],
+    split: bool = False,
 ) -> Measure:
-    return Measure(name, label, unit, "change", "lower", _row(count))
+    """``split``: the note says what of it is in environment variables."""
+    return Measure(name, label, unit, "change", "lower", _row(count, split))
 
 
 def _lines_of(kind: FileClass) -> Measure:
@@ -155,8 +193,8 @@ def _lines_of(kind: FileClass) -> Measure:
 
 
 MEASURES = (
-    _measure("lines", "lines added and removed", "lines", lambda counts: counts.total_lines),
-    _measure("files", "files changed", "files", lambda counts: counts.total_files),
+    _measure("lines", "lines added and removed", "lines", lambda counts: counts.total_lines, True),
+    _measure("files", "files changed", "files", lambda counts: counts.total_files, True),
     *(_lines_of(kind) for kind in CLASSES),
     _measure(
         "non_configuration_lines",

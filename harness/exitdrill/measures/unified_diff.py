@@ -7,10 +7,10 @@ within a hunk its counts decide what a line is: a removed ``-- x`` looks like a 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
-_HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
+_HUNK = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
 _GIT_HEAD = re.compile(r'diff --git ("?)a/(?P<path>.*)\1 \1b/(?P=path)\1$')
 _ESCAPE = re.compile(rb'\\([0-7]{3}|[abtnvfr"\\])')
 _ESCAPES = {
@@ -27,36 +27,52 @@ _ESCAPES = {
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """A line that a diff adds (``mark`` is ``+``) or removes (``-``), by its number from 1."""
+
+    mark: str
+    number: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class FileChange:
     """One file in a diff."""
 
     path: str
     added: int
     removed: int
+    lines: tuple[Line, ...] = field(default=(), compare=False, repr=False)
 
 
 def parse_diff(diff: str) -> Iterator[FileChange]:
     """The files of a unified diff, in its order."""
-    path, added, removed = "", 0, 0
-    old_left = new_left = 0
+    path = ""
+    lines: list[Line] = []
+    old = new = old_left = new_left = 0
     for line in diff.split("\n"):
         if old_left > 0 or new_left > 0:
             mark = line[:1]
-            added += mark == "+"
-            removed += mark == "-"
+            if mark in {"+", "-"}:
+                lines.append(Line(mark, new if mark == "+" else old, line[1:]))
             # an empty line is a context line whose blank an editor has stripped
-            old_left -= mark in {"-", " ", "", "\r"}
-            new_left -= mark in {"+", " ", "", "\r"}
+            was, is_ = mark in {"-", " ", "", "\r"}, mark in {"+", " ", "", "\r"}
+            old, old_left, new, new_left = old + was, old_left - was, new + is_, new_left - is_
         elif hunk := _HUNK.match(line):
-            old_left, new_left = (int(count or 1) for count in hunk.groups())
-        elif _starts_file(line, path, added + removed):
+            old, old_left, new, new_left = (int(number or 1) for number in hunk.groups())
+        elif _starts_file(line, path, len(lines)):
             if path:
-                yield FileChange(path, added, removed)
-            path, added, removed = _named_in(line), 0, 0
+                yield _file(path, lines)
+            path, lines = _named_in(line), []
         elif line.startswith(("+++ ", "rename to ", "copy to ")):
             path = _named_in(line) or path
     if path:
-        yield FileChange(path, added, removed)
+        yield _file(path, lines)
+
+
+def _file(path: str, lines: Sequence[Line]) -> FileChange:
+    added = sum(line.mark == "+" for line in lines)
+    return FileChange(path, added, len(lines) - added, tuple(lines))
 
 
 def _starts_file(line: str, path: str, counted: int) -> bool:
