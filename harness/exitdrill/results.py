@@ -30,6 +30,7 @@ from exitdrill.measures.balance import Balance
 from exitdrill.measures.base import ArmFacts, Array, Pair, Row, TrialView, finite
 from exitdrill.measures.distributions import distributions
 from exitdrill.measures.equality import LABEL, NAME, Texts
+from exitdrill.measures.exit_needs import exit_needs
 from exitdrill.measures.facts import Facts
 from exitdrill.measures.groups import Tally
 from exitdrill.measures.usage import came_from_a_cache, replays
@@ -116,6 +117,9 @@ def _report(
     for name in plan["candidates"]:
         report, verdict = _candidate(journal, plan, facts, name)
         report["edits"] = _edit_rows(edits[name], plan["backends"][name]["allow_edits"])
+        refused = [edit["path"] for edit in report["edits"] if not edit["allowed"]]
+        missed = facts.left_behind[name].sentence(0, summary.strays_left(journal, name))
+        report["exit_needs"] = exit_needs(facts.arm(name), refused, missed is not None)
         report["changes"] = tally.report(name)
         candidates.append(report)
         verdicts[name] = verdict

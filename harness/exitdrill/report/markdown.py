@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
-from exitdrill.report import app, balance, changed, fixed, judge, view
+from exitdrill.report import app, balance, changed, fixed, judge, needs, view
 from exitdrill.report.document import Document
 from exitdrill.report.text import shorten
 from exitdrill.sentences import count_of, times
@@ -187,6 +187,7 @@ def _candidate(candidate: Mapping[str, Any], data: Mapping[str, Any]) -> Iterato
         yield text(each)
         yield ""
     yield from _gates(candidate)
+    yield from _needs(candidate)
     yield from _changes(candidate, data["incumbent"])
     yield from _balance(candidate)
     refused = [edit for edit in candidate["edits"] if not edit["allowed"]]
@@ -194,6 +195,39 @@ def _candidate(candidate: Mapping[str, Any], data: Mapping[str, Any]) -> Iterato
     yield from _edits(refused)
     measured = [*_measured(candidate), *_methods(candidate), *_edits(accepted)]
     yield from _folded("What was measured", measured)
+
+
+def _needs(candidate: Mapping[str, Any]) -> Iterator[str]:
+    """What the exit needs: in sentences, and folded place by place and line by line."""
+    found = needs.needs(candidate)
+    if found is None:
+        return
+    yield "### What the exit needs"
+    yield ""
+    yield from _sentences([*found.first, *found.said], "")
+    rows = [(text(each.where), text(each.what), each.state) for each in found.places]
+    more = needs.left_out(found.more_places, "place")
+    places = [*_table(("place", "what it is", "after the swap"), rows), *_paragraph(more)]
+    yield from _folded("The places coupled to a vendor", places if rows else [])
+    more = needs.left_out(found.more_lines, "line")
+    yield from _folded("The change, as a patch", [*_fenced(found.diff), *_paragraph(more)])
+
+
+def _paragraph(said: str) -> Iterator[str]:
+    if said:
+        yield text(said)
+        yield ""
+
+
+def _fenced(content: str) -> Iterator[str]:
+    """Text as it is, in a fence that is longer than any in it."""
+    if not content:
+        return
+    fence = "`" * (1 + max([2, *map(len, re.findall("`+", content))]))
+    yield f"{fence}diff"
+    yield from content.split("\n")
+    yield fence
+    yield ""
 
 
 def _gates(candidate: Mapping[str, Any]) -> Iterator[str]:
@@ -369,7 +403,22 @@ def _cap(whole: str) -> str:
     """At most `HARD_CAP` characters, cut between two lines, with the cut stated."""
     if len(whole) <= HARD_CAP:
         return whole
-    kept = whole[: whole.rindex("\n", 0, HARD_CAP - 200) + 1]
-    if kept.count(FOLD) > kept.count(UNFOLD):
+    kept, folded = _outside_fences(whole[: whole.rindex("\n", 0, HARD_CAP - 200) + 1])
+    if folded:
         kept += f"{UNFOLD}\n"
     return f"{kept}\n**Cut here:** {len(whole) - len(kept):,} more characters; see report.html.\n"
+
+
+def _outside_fences(kept: str) -> tuple[str, bool]:
+    """The text without a fence that it does not close, and whether a fold is open at its end."""
+    fence, began, at, folded = "", 0, 0, False
+    for line in kept.splitlines(keepends=True):
+        mark = line.rstrip("\n")
+        if fence:
+            fence = "" if mark == fence else fence
+        elif mark.startswith("```"):
+            fence, began = mark.removesuffix("diff"), at
+        else:
+            folded = (folded or mark.startswith(FOLD)) and mark != UNFOLD
+        at += len(line)
+    return (kept[:began] if fence else kept), folded
