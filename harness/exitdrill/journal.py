@@ -65,6 +65,11 @@ LOSE_CALLS = (
     "UPDATE app_calls SET lost = ? WHERE lost = 0 AND NOT EXISTS (SELECT 1 FROM trials t WHERE"
     " (t.position, t.arm, t.repeat) = (app_calls.position, app_calls.arm, app_calls.repeat))"
 )
+MADE_THE_EXIT = (
+    "SELECT coalesce(sum(sent_to = arm AND error IS NULL), 0) > 0"
+    " AND coalesce(sum(sent_to != arm), 0) = 0 FROM app_calls"
+    " WHERE lost = 0 AND position >= 0 AND arm = ?"
+)
 IN_A_CRASH, TRIPPED = 1, 2
 """Why the calls of an app are not those of its trial: it was asked again."""
 REPEATED = (
@@ -435,6 +440,11 @@ class Journal:
         ``last``, in the order of `trials`; those of a trial that was asked again are left out."""
         for row in self._rows(APP_CALLS, (first, EVERY if last is None else last)):
             yield self._understood(call_of, row)
+
+    def has_left(self, arm: str) -> bool:
+        """Whether in its trials the app asked this candidate, had an answer, and asked nobody
+        else."""
+        return any(bool(made) for (made,) in self._rows(MADE_THE_EXIT, (arm,)))
 
     def judgements(self) -> Iterator[Trial]:
         """Every completed trial of a judge, by arm (``judge:…``), case or label, order."""

@@ -314,6 +314,11 @@ def test_a_swap_that_misses_a_call_site_is_not_ready_and_named(tmp_path: Path) -
         "veto: a call still goes to the incumbent: 4 of 4 trials still call old, first "
         "/v1/chat/completions for the model 'm': 'is this polite? q0'"
     )
+    for name in ("time_to_exit", "lines_needed"):
+        row = row_of(result, "change", name)
+        assert (row["candidate"], row["note"][:12]) == (None, "not measured"), "it was not left"
+    calls = result.report["app"]["arms"][1]["calls"]
+    assert (calls["made"], calls["failed"]) == (4, 0), "what was refused is not the candidate's"
     line = next(line for line in case_lines(result.folder) if line["arm"] == "new")
     assert [(c["to"], c["error"]) for c in line["calls"]] == [("old", "left_behind"), ("new", None)]
     left = [call for call in calls_of(result.folder) if call["sent_to"] != call["arm"]]

@@ -81,6 +81,17 @@ def test_an_app_that_never_asked_is_not_ready(tmp_path: Path) -> None:
     assert "does it read OPENAI_BASE_URL?" in reason
 
 
+def test_of_an_app_that_asks_no_model_on_either_arm_no_exit_is_measured(tmp_path: Path) -> None:
+    result = exit_to(tmp_path, PAST, "# another file\n" + PAST.lstrip())
+    assert result.verdict == "inconclusive"
+    said = result.report["candidates"][0]["verdict"]["reasons"]
+    (once,) = (each for each in said if "no model call" in each)
+    assert "4 times on old and 4 times on new, but what it said is not known to be theirs" in once
+    for name in ("time_to_exit", "lines_needed"):
+        row = row_of(result, "change", name)
+        assert (row["candidate"], row["note"][:12]) == (None, "not measured")
+
+
 def test_a_case_that_needs_no_model_on_either_arm_is_no_obstacle(tmp_path: Path) -> None:
     result = exit_to(tmp_path, PAST_FOR_ONE, PAST_FOR_ONE, cases=6)
     assert result.verdict == "ready", result.report["verdict"]

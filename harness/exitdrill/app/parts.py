@@ -43,13 +43,16 @@ class Parts:
 
 
 def pending(scenario: Scenario, journal: Journal) -> list[str]:
-    """The candidates of which it is not known yet."""
+    """The candidates of which it is not known yet, and whose app has left the incumbent for them:
+    where it has not, the swap does too little, and not too much."""
     arms, failed = Log(journal).arms, barred(journal)
     records = {name: arms.get(name, {}).get("smallest") for name in scenario.swap}
     return [
         name
         for name, record in records.items()
-        if name not in failed and (record is None or record["status"] == UNDER_WAY)
+        if name not in failed
+        and (record is None or record["status"] == UNDER_WAY)
+        and journal.has_left(name)
     ]
 
 

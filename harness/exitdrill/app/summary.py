@@ -61,12 +61,15 @@ def smallest(journal: Journal, name: str) -> Json | None:
 
 
 def exit_seconds(journal: Journal, plan: Mapping[str, Any], name: str) -> float | None:
-    """How long a candidate's exit took; None for the incumbent, and where it was not completed."""
+    """How long a candidate's exit took; None for the incumbent, and where it was not completed: a
+    call was left behind, say, or no model of the candidate's was asked."""
     if plan.get("app") is None or name == plan["incumbent"] or failure(journal, name):
         return None
     asked = plan["workload"]["asked"] * plan["replay"]["repeats"][name]
     done, _ = journal.progress().get(name, (0, 0))
     if done < asked and name not in journal.input("stops", {}):
+        return None
+    if not journal.has_left(name) or strays_left(journal, name):
         return None
     seconds: float | None = _arm(journal, _known(journal), name, False)["seconds"]
     return seconds

@@ -8,12 +8,16 @@ from __future__ import annotations
 from exitdrill.measures.base import Measure, Pair, Row
 
 NOTE = "all steps of the exit together, the checks included; what people take is not in it"
+NOT_COMPLETED = (
+    "not measured: the exit was not completed (a call still went to the incumbent, or none was "
+    "answered by the candidate), or no answer was right"
+)
 
 
 def _row(pair: Pair) -> Row:
     seconds = pair.candidate.exit_seconds
     if seconds is None:
-        return Row(note="not measured: the exit was not completed, or no answer was right")
+        return Row(note=NOT_COMPLETED)
     return Row(candidate=seconds, estimate=seconds, note=NOTE)
 
 

@@ -53,6 +53,8 @@ def past_the_drill(pair: Pair) -> list[str]:
     arms = (pair.incumbent, pair.candidate)
     if not pair.candidate.runs_app:
         return []
+    if all(_without_calls(arm) for arm in arms):
+        return [_not_through_the_drill(arms)]
     said = [reason for arm in arms if (reason := _never_asked(arm))]
     return said or [reason for arm in arms if (reason := _asked_elsewhere(arm, pair))]
 
@@ -61,15 +63,26 @@ def _never_asked(arm: ArmFacts) -> str | None:
     made, runs = arm.columns["model_calls"], int(np.nansum(arm.columns["answered"]))
     if not runs or np.nansum(arm.columns["answered_calls"]):
         return None
-    vain, times = int(np.nansum(made)), f"{count_of(runs, 'time')} on {arm.name}"
-    if vain:
-        return (
-            f"the app answered {times}, but none of its {count_of(vain, 'model call')} was "
-            f"answered: what it said is not {arm.name}'s"
-        )
+    vain = int(np.nansum(made))
+    if not vain:
+        return _not_through_the_drill([arm])
+    return (
+        f"the app answered {count_of(runs, 'time')} on {arm.name}, but none of its "
+        f"{count_of(vain, 'model call')} was answered: what it said is not {arm.name}'s"
+    )
+
+
+def _without_calls(arm: ArmFacts) -> bool:
+    """Whether the app answered, and never tried to ask a model."""
+    return bool(answered(arm)[0]) and not np.nansum(arm.columns["model_calls"])
+
+
+def _not_through_the_drill(arms: Sequence[ArmFacts]) -> str:
+    times = " and ".join(f"{count_of(answered(arm)[0], 'time')} on {arm.name}" for arm in arms)
+    whose = f"{arms[0].name}'s" if len(arms) == 1 else "theirs"
     return (
         f"the app made no model call through the drill: it answered {times}, but what it said is "
-        f"not known to be {arm.name}'s; does it read OPENAI_BASE_URL?"
+        f"not known to be {whose}; does it read OPENAI_BASE_URL?"
     )
 
 
