@@ -175,9 +175,22 @@ def test_each_hunk_is_needed_or_not_by_the_checks(tmp_path: Path) -> None:
     )
     assert found["seconds"] > 0
     for file in ("report.md", "report.html"):
-        said = (result.folder / file).read_text()
+        said = (result.folder / file).read_text().replace("\\#", "#")
         assert "3 of 6 hunks of the swap not needed by these checks" in said
-        assert "main.py:1; unused.py (added)" in said
+        assert "main.py:1: “-# How it is done. ⏎ +# How it is done now.”; unused.py (added)" in said
+        assert "needed: settings.py:1: “-LIMIT = 1 ⏎ +LIMIT = 2”; without it the app" in said
+        assert "hunks in tests were not tried, for tests are the checks: 1 file" in said
+    assert [(hunk["path"], hunk["text"]) for hunk in found["not_needed"]] == [
+        ("dead.py", ["-x = 1"]),
+        ("main.py", ["-# How it is done.", "+# How it is done now."]),
+        ("unused.py", ["+y = 1", "+z = 2"]),
+    ]
+    assert [(hunk["path"], hunk["text"]) for hunk in found["needed"]] == [
+        ("limit.bin", []),
+        ("settings.py", ["-LIMIT = 1", "+LIMIT = 2"]),
+        ("settings.py", ['-AT = "VENDOR"', '+AT = "OPENAI"']),
+    ]
+    assert "the limits differ" in found["needed"][1]["why"]
 
 
 @pytest.mark.parametrize("how", [overlay, ref])

@@ -6,12 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from exitdrill.journal import Journal
-from exitdrill.measures.change import change_counts
+from exitdrill.measures.change import change_counts, class_of
+from exitdrill.measures.unified_diff import FileChange, parse_diff
+from exitdrill.swap import ENVIRONMENT_FILE
 
 Json = dict[str, Any]
 NOTHING: Mapping[str, Any] = {}
 MOST_PLACES = 3
 """In the code, that are named."""
+MOST_LINES, LONGEST_LINE = 12, 300
+"""Of a hunk, that are shown."""
 PROVISION, CHECKS = "provision the candidate", "all checks"
 
 
@@ -47,17 +51,55 @@ def smallest(journal: Journal, name: str) -> Json | None:
     status, note = record["status"], record["note"]
     if status == "under_way":
         status, note = "stopped", "the drill ended meanwhile"
+    out, why = record["not_needed"], _why_needed(runs, record["not_needed"])
+    changes = list(parse_diff(journal.input("swaps", {}).get(name, {}).get("diff") or ""))
+    shown = [
+        hunk | {"text": _lines_of(hunk, changes), "why": why.get(number)}
+        for number, hunk in enumerate(hunks)
+    ]
+    classes = journal.input("classes", {})
     return {
         "status": status,
         "note": note,
         "hunks": None if record["hunks"] is None else len(hunks),
-        "not_needed": [hunks[number] for number in record["not_needed"]],
+        "not_needed": [shown[number] for number in out],
+        "needed": [shown[number] for number in why],
+        "tests_changed": sum(class_of(each.path, classes) == "test" for each in changes),
         "minimal": record["minimal"],
         "tests": record["tests"],
         "cases": record["cases"],
         "runs": len(runs),
         "seconds": sum(run["seconds"] for run in runs),
     }
+
+
+def _why_needed(runs: Sequence[Json], out: Sequence[int]) -> dict[int, str]:
+    """Of each hunk that could not be left out: the check that failed when that was tried last."""
+    failed = {
+        number: run["why"]
+        for run in runs
+        if run["why"] is not None
+        for number in run["without"]
+        if number not in out and set(run["without"]) - {number} <= set(out)
+    }
+    return dict(sorted(failed.items()))
+
+
+def _lines_of(hunk: Json, changes: Sequence[FileChange]) -> list[str]:
+    """The lines of a hunk as the recorded diff has them: masked, and bounded."""
+    path = ENVIRONMENT_FILE if hunk["change"] == "variable" else hunk["path"]
+    lines = next((each.lines for each in changes if each.path == path), ())
+    if hunk["change"] == "variable":
+        lines = tuple(each for each in lines if each.text.partition("=")[0] == hunk["path"])
+    elif hunk["new"] is not None:
+        ends = {"-": hunk["old"], "+": hunk["new"]}
+        lines = tuple(each for each in lines if _is_in(each.number, *ends[each.mark]))
+    rest = [f"… {len(lines) - MOST_LINES:,} more"] if len(lines) > MOST_LINES else []
+    return [f"{each.mark}{each.text[:LONGEST_LINE]}" for each in lines[:MOST_LINES]] + rest
+
+
+def _is_in(number: int, first: int, count: int) -> bool:
+    return first <= number < first + count
 
 
 def exit_seconds(journal: Journal, plan: Mapping[str, Any], name: str) -> float | None:

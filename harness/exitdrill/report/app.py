@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from exitdrill.report.smallest import needless
+from exitdrill.report.smallest import needed, needless
 from exitdrill.report.text import shorten
 from exitdrill.sentences import count_of, level
 
@@ -120,6 +120,7 @@ def _sentences(app: Mapping[str, Any], incumbent: str, ran: bool) -> Iterator[st
         yield from _floods(arm)
         if arm.get("smallest") is not None:
             yield f"{arm['name']}: {needless(arm['smallest'])}"
+            yield from (f"{arm['name']}: {each}" for each in needed(arm["smallest"]))
     yield _way_back(app["way_back"], incumbent, True)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from exitdrill.report.text import shorten
 from exitdrill.sentences import checks_of, count_of, level, times
 
 LONGEST_NAME = 100
+LONGEST_TEXT = 200
+LONGEST_WHY = 120
+MOST_NEEDED = 8
 MOST_HUNKS = 5
 """Those that are named; the rest is counted."""
 
@@ -38,7 +41,34 @@ def needless(found: Mapping[str, Any]) -> str:
     )
 
 
+def needed(found: Mapping[str, Any] | None) -> Iterator[str]:
+    """Each hunk that is needed, with the check that failed without it; that tests were not tried.
+
+    An older report has nothing of it.
+    """
+    hunks = found.get("needed", ()) if found else ()
+    for hunk in hunks[:MOST_NEEDED]:
+        why = shorten(hunk.get("why") or "a check fails", LONGEST_WHY)
+        yield f"needed: {_hunk(hunk)}; without it {why}"
+    if len(hunks) > MOST_NEEDED:
+        yield f"needed: {count_of(len(hunks) - MOST_NEEDED, 'more hunk')}"
+    if found and found.get("tests_changed"):
+        files = count_of(found["tests_changed"], "file")
+        yield f"hunks in tests were not tried, for tests are the checks: {files} of the swap"
+
+
 def _hunk(hunk: Mapping[str, Any]) -> str:
+    """Where a hunk is, and its lines."""
+    lines = hunk.get("text")
+    shown = shorten(" ⏎ ".join(map(_without_indent, lines)), LONGEST_TEXT) if lines else ""
+    return f"{_where(hunk)}: “{shown}”" if shown else _where(hunk)
+
+
+def _without_indent(line: str) -> str:
+    return line[:1] + line[1:].strip()
+
+
+def _where(hunk: Mapping[str, Any]) -> str:
     """Where a hunk is: by its lines after the change, where it has any."""
     name = shorten(hunk["path"], LONGEST_NAME)
     if hunk["change"] == "variable":
@@ -48,7 +78,7 @@ def _hunk(hunk: Mapping[str, Any]) -> str:
         return f"{name} ({hunk['change']}{moved})"
     if hunk["new"][1]:
         return f"{name}:{_lines(hunk['new'])}"
-    return f"{name}:{_lines(hunk['old'])} (removed; numbered as before)"
+    return f"{name}:{_lines(hunk['old'])} before the swap, removed"
 
 
 def _lines(lines: list[int]) -> str:
