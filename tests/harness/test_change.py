@@ -226,6 +226,8 @@ def test_lines_in_files_and_in_variables_are_told_apart() -> None:
     both = notes(variables + files)
     assert (both["lines"], both["files"], both["code_lines"]) == (said, said, None)
     assert set(notes(files).values()) == {None}
+    only = notes(environment_diff({}, {"A": "2"}))["lines"]
+    assert only == "1 variable (1 line, counted as one file): A"
 
 
 def test_the_lines_of_a_diff_are_numbered() -> None:

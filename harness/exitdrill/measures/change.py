@@ -152,9 +152,10 @@ def _beside_variables(diff: str) -> str | None:
     lines = sum(change.added + change.removed for change in files)
     set_ = sum(change.added + change.removed for change in changes) - lines
     more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+    in_files = f"{lines:,} in {count_of(len(files), 'file')}, and " if files else ""
     return (
-        f"{lines:,} in {count_of(len(files), 'file')}, and {count_of(len(names), 'variable')} "
-        f"({set_:,} lines, counted as one file): {', '.join(names[:NAMED])}{more}"
+        f"{in_files}{count_of(len(names), 'variable')} ({count_of(set_, 'line')}, counted as one "
+        f"file): {', '.join(names[:NAMED])}{more}"
     )[:LONGEST_NOTE]
 
 
