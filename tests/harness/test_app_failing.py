@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,16 @@ from tests.harness.apps import (
     row_of,
 )
 from tests.harness.drills import Log, case_lines, rows
+from tests.harness.facts_of import view
 
 from exitdrill.drill import Result, run
 from exitdrill.drillable import check
+from exitdrill.errors import ErrorKind
 from exitdrill.measures.calls import LeftBehind
+from exitdrill.measures.failures import reason
 from exitdrill.plan import make_plan, warnings
 from exitdrill.progress import Silent
-from exitdrill.records import AppCall, Exchange
+from exitdrill.records import AppCall, Exchange, Failure
 from exitdrill.report import load, terminal
 from exitdrill.scenario import BudgetSpec
 from exitdrill_adapters.scripted import Answer, Error
@@ -125,6 +129,27 @@ def test_an_app_that_ends_with_a_failed_call_says_what_the_call_said(tmp_path: P
     new = result.report["candidates"][0]
     assert "HTTP Error 503" in new["failed"]
     assert new["failed"].endswith("; its last model call failed: overloaded (503): all busy")
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("crashed", True),
+        ("server", True),
+        ("flood", False),
+        ("timeout", False),
+        ("cancelled", False),
+    ],
+)
+def test_only_an_app_that_reports_a_failure_is_told_by_its_last_call(
+    kind: ErrorKind, said: bool
+) -> None:
+    """An app that was ended by the drill failed for that reason, whatever its last call said."""
+    refused = Exchange(failure=Failure("unsupported", "no such path", 404))
+    call = AppCall((0, "new", 0), 0, "new", "/x", 404, 0, 0, None, refused)
+    trial = replace(view(failure=Failure(kind, "it ended")), app=True, calls=(call,))
+    told = "it ended; its last model call failed: unsupported (404): no such path"
+    assert reason(trial) == (told if said else "it ended")
 
 
 NEVER_RIGHT = "import os\nprint('a' if os.environ['OPENAI_BASE_URL'] else '')\n"

@@ -12,6 +12,8 @@ from exitdrill.sentences import times
 
 MOST_KINDS = 50
 """Errors that are told apart; a server that says another thing each time is not counted further."""
+REPORTED = {"crashed", "server"}
+"""The kinds of failure that an app itself reports: how it exited, or the status it answered."""
 
 
 @dataclass
@@ -64,12 +66,14 @@ class CallErrors:
 
 
 def reason(view: TrialView) -> str:
-    """Why a trial failed; of an app also what its last call said, where that failed."""
+    """Why a trial failed; where the app itself reports it, also what its last call said, where
+    that failed. Of an app that was ended the call may be a consequence, or beside the point."""
     failure = view.trial.exchange.failure
     assert failure is not None
     if not view.app:
         return in_words(failure)
-    last = view.calls[-1].exchange.failure if view.calls else None
+    reported = view.calls and failure.kind in REPORTED
+    last = view.calls[-1].exchange.failure if reported else None
     why = "" if last is None else f"; its last model call failed: {in_words(last)}"
     return gist(failure.message) + why
 
