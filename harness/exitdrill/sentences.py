@@ -124,6 +124,11 @@ def count_of(number: int, thing: str) -> str:
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
+def times_run(number: int) -> str:
+    """So many runs of the app: how many calls each makes is not known beforehand."""
+    return f"{count_of(number, 'run')} of the app"
+
+
 def checks_of(found: Mapping[str, Any]) -> str:
     """The checks that a hunk was left out of: ``the app's own tests and 3 cases``."""
     tests = ["the app's own tests"] if found["tests"] else []

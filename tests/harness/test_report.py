@@ -728,6 +728,8 @@ def test_an_early_end_says_which_arm_broke_off_and_whose_calls_were_saved(tmp_pa
     assert "of 400 cases mistral-local was asked 128, other-vendor was asked 15 (and" in found
     assert "other-vendor was asked 15 (and broke off). 2,112 calls" in found
     assert "not counting the judge's" not in found
+    runs = str(fixed.early(data | {"app": {"x": 1}}))
+    assert "2,112 runs of the app (73 %) were saved" in runs
     assert "were saved, not counting the judge's." in str(fixed.early(data | {"judge": {"x": 1}}))
 
 

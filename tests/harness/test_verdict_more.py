@@ -243,6 +243,13 @@ def test_more_cases_cost_calls_and_money(
         )
 
 
+def test_more_cases_of_an_app_are_runs_of_it() -> None:
+    facts = priced(None, None)
+    facts = replace(facts, candidate=replace(facts.candidate, runs_app=True))
+    found = alone(facts, gate("success", margin=0.05))
+    assert found.text.endswith("(700 runs of the app)")
+
+
 def test_three_repeats_cost_three_calls() -> None:
     facts = successes(100, lost=5, gained=5, repeats=3)
     assert alone(facts, gate("success", margin=0.05)).calls == 175 * 6

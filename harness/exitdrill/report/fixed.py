@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from exitdrill.sentences import count_of
+from exitdrill.sentences import count_of, times_run
 
 MODES = {
     "fixed": "every case is asked, and only the end is judged",
@@ -47,9 +47,10 @@ def early(data: Mapping[str, Any]) -> str | None:
             "Looked at while it ran: some gate was open up to the last of "
             f"{count_of(largest, 'case')}, so nothing was saved."
         )
+    made = count_of(saved, "call") if data.get("app") is None else times_run(saved)
     judges = ", not counting the judge's" if data.get("judge") else ""
     return (
-        f"Stopped early: {of_cases}. {count_of(saved, 'call')} ({_share(found['saved_share'])}) "
+        f"Stopped early: {of_cases}. {made} ({_share(found['saved_share'])}) "
         f"{'was' if saved == 1 else 'were'} saved{judges}. The chance of a wrong verdict is not "
         "larger for it."
     )

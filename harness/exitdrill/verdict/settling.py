@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from exitdrill.measures.base import ArmFacts, Pair
-from exitdrill.sentences import count_of, level
+from exitdrill.sentences import count_of, level, times_run
 from exitdrill.stats import Interval
 
 MOST = 1_000_000
@@ -22,7 +22,7 @@ class More:
     """How many cases, in all and more than there were, would settle a gate; with what they cost.
 
     ``cases`` None: more of them are unlikely to settle it. ``money`` is None where a price is
-    missing, or is by the hour.
+    missing, or is by the hour. Where the app is run, ``calls`` are runs of it.
     """
 
     cases: int | None
@@ -111,7 +111,7 @@ def takes(pair: Pair, total: int, what: str = "let it be judged", proviso: str =
         return unlikely(NOBODY)
     calls = cases * sum(_repeats(arm) for arm in (pair.incumbent, pair.candidate))
     money = _money(pair, cases)
-    cost = count_of(calls, "call")
+    cost = times_run(calls) if pair.candidate.runs_app else count_of(calls, "call")
     if money is not None:
         cost += f", about {level(money['currency'], money['amount'])}"
     about = "about" if proviso else "at least"
