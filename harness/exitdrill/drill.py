@@ -183,10 +183,12 @@ def _execute(
     watcher.note(f"folder: {folder}")
     try:
         asyncio.run(_ask(drillable, plan, journal, watcher))
+        _tell(journal, watcher)
     except StorageFailed:
         raise  # what cannot be written cannot be reported either
     except DrillStopped as stop:
         stopped, none_left = str(stop), isinstance(stop, NoCandidateLeft)
+        _tell(journal, watcher)
         watcher.note(f"stopped: {stop}")
     finally:
         watcher.end()
@@ -197,6 +199,12 @@ def _execute(
     journal.put_inputs({"report_sha256": _sha256(folder / REPORT)})
     render(folder, check=False)  # that we write what the schema says is for the tests to see
     return Result(folder, report)
+
+
+def _tell(journal: Journal, watcher: progress.Watcher) -> None:
+    """What the journal holds: also of an earlier run, and of calls that belong to no trial."""
+    failed = {arm: count for arm, (_, count) in journal.progress().items()}
+    watcher.known(failed, journal.spend())
 
 
 def _made(journal: Journal) -> tuple[int, int]:
@@ -427,6 +435,7 @@ async def _replay(
                 return
         totals = {arm.name: plan.trials_of(arm.name) for arm in arms}
         watcher.begin(totals, completed, _currency(scenario))
+        _tell(journal, watcher)
         await Replay(plan, journal, arms, budget, watcher, looks).run()
         if scenario.app_run is not None:
             await go_back(scenario, arms[0], journal, budget, drillable.checkers)

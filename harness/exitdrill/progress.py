@@ -30,6 +30,10 @@ class Watcher(Protocol):
     def note(self, text: str) -> None:
         """Something worth a line happened."""
 
+    def known(self, failed: Mapping[str, int], spent: Spend) -> None:
+        """What the journal holds, told after the beginning and before the end: how many trials of
+        each arm failed, and what all calls used up, those that belong to no trial included."""
+
     def end(self) -> None:
         """The replay is over."""
 
@@ -46,6 +50,9 @@ class Silent:
         pass
 
     def note(self, text: str) -> None:
+        pass
+
+    def known(self, failed: Mapping[str, int], spent: Spend) -> None:
         pass
 
     def end(self) -> None:
@@ -154,12 +161,17 @@ class Terminal:
         shown = "".join(char if char.isprintable() else "�" for char in text)
         self._console.print(shown, markup=False)
 
+    def known(self, failed: Mapping[str, int], spent: Spend) -> None:
+        for name, arm in self._arms.items():
+            arm.failed = failed.get(name, arm.failed)
+        self._spent = spent
+
     def end(self) -> None:
         if self._live is not None:
             self._live.stop()
             self._live = None
         if self._arms:
-            self._console.print(self._line(), markup=False)
+            self._console.print(f"{self._trials()}; {self._spend()}", markup=False)
             self._arms = {}
 
     def _left(self) -> str:
@@ -174,11 +186,13 @@ class Terminal:
         return f"{count_of(calls, 'call')}, {count_of(tokens, 'token')}{money}"
 
     def _line(self) -> str:
-        arms = ", ".join(
+        return f"{self._trials()}; {self._spend()}; {self._left()}"
+
+    def _trials(self) -> str:
+        return ", ".join(
             f"{name} {arm.done}/{arm.total}" + (f" ({arm.failed} failed)" if arm.failed else "")
             for name, arm in self._arms.items()
         )
-        return f"{arms}; {self._spend()}; {self._left()}"
 
     def _table(self) -> Any:
         from rich.progress_bar import ProgressBar

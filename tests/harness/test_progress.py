@@ -17,6 +17,7 @@ from exitdrill import progress
 from exitdrill.drill import run
 from exitdrill.progress import Silent, Terminal
 from exitdrill.records import Spend
+from exitdrill.scenario import BudgetSpec
 
 ESCAPE = "\x1b"
 
@@ -98,7 +99,8 @@ def test_elsewhere_there_are_plain_lines(tmp_path: Path, monkeypatch: pytest.Mon
     done = [int(re.findall(r"(\d+)/80", line)[0]) for line in lines]
     assert done == sorted(done)
     assert done[-1] == 80
-    assert all(" calls, " in line and line.endswith(" s left") for line in lines)
+    assert all(" calls, " in line and line.endswith(" s left") for line in lines[:-1])
+    assert lines[-1].endswith(" tokens"), "at the end nothing is left"
     assert re.search(r"broken \d+/80 \(\d failed\)", lines[-1])
 
 
@@ -111,23 +113,27 @@ def test_a_pace_and_the_time_that_is_left(monkeypatch: pytest.MonkeyPatch) -> No
     for number in range(25):
         now[0] += 2
         watcher.done("old", number == 3, Spend(number + 1, 10 * number, 0.5))
+    watcher.known({"old": 2}, Spend(30, 300, 0.75))
     watcher.end()
     lines = stream.getvalue().splitlines()
-    assert lines[-1] == (
-        "old 75/100 (1 failed), new 0/100; 25 calls, 240 tokens, 0.5000 EUR; 250 s left"
-    )
+    assert lines[-2].endswith("; 25 calls, 240 tokens, 0.5000 EUR; 250 s left")
+    assert lines[-1] == "old 75/100 (2 failed), new 0/100; 30 calls, 300 tokens, 0.7500 EUR"
     assert len(lines) == 5 + 1, "a line every ten seconds, and one at the end"
 
 
 def test_what_an_earlier_run_did_is_counted_as_done(tmp_path: Path) -> None:
     log = Log()
     arms = {"old": log.adapter(), "new": log.adapter(failing("auth"))}
-    run(scenario(5, {"breaker": 20}, **arms), out=tmp_path / "drill")
+    breaker = {"breaker": 20}
+    limited = scenario(5, breaker, None, {"budget": BudgetSpec(requests=12)}, **arms)
+    assert not run(limited, out=tmp_path / "drill").completed
+    before = len(log.calls)
     stream = io.StringIO()
-    watcher = Terminal(stream)
-    watcher.begin({"old": 10}, {"old": 10}, None)
-    watcher.end()
-    assert "old 10/10; 0 calls, 0 tokens; …" in stream.getvalue()
+    more = scenario(5, breaker, None, {"budget": BudgetSpec(requests=100)}, **arms)
+    run(more, resume=tmp_path / "drill", watcher=Terminal(stream))
+    last = [line for line in stream.getvalue().splitlines() if line.startswith("old 10/10")][-1]
+    assert 0 < before < len(log.calls)
+    assert last.startswith(f"old 10/10, new 10/10 (10 failed); {len(log.calls)} calls, ")
 
 
 def test_ending_twice_says_nothing_twice() -> None:

@@ -58,6 +58,7 @@ async def ask_judge(
         record.put("broken_off", "the judge was interrupted")
         watcher.end()
         watcher.begin({arm.name: task.total}, {arm.name: task.total - task.left}, currency)
+        watcher.known({}, journal.spend())
         budget = Budget(drillable.scenario.budget, journal.spend())
         try:
             reason = await _Session(task, arm, plan.document["replay"], budget, watcher).run()
