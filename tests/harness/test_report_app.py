@@ -102,3 +102,12 @@ def test_an_app_that_was_not_run_is_not_called_run() -> None:
     assert (app.sentences(data) or [""])[0].startswith("The app itself was to be run as a server")
     data["candidates"] = [{"name": "a", "completed_trials": 1}]
     assert (app.brief(data) or "").startswith("The app itself was run.")
+
+
+def test_an_error_that_a_verdict_says_is_not_said_once_more() -> None:
+    calls = {"made": 3, "failed": 2, "error": "2 times: rejected: /top_k: there is none"}
+    arm = {"name": "new", "strays": 0, "floods": 0, "calls": calls}
+    data = {"incumbent": {"name": "old"}, "app": {"arms": [arm]}}
+    short = "new: 2 of 3 model calls of the app failed"
+    assert app.noticed(data) == [f"{short}; {calls['error']}"]
+    assert app.noticed(data, "veto: the first for /top_k: there is none") == [short]

@@ -75,17 +75,22 @@ def brief(data: Mapping[str, Any]) -> str | None:
     return f"{head} {_way_back(app['way_back'], data['incumbent']['name'], False)}"
 
 
-def noticed(data: Mapping[str, Any]) -> list[str]:
-    """What nobody may overlook of the model calls that the app made, each in a sentence."""
+def noticed(data: Mapping[str, Any], said: str = "") -> list[str]:
+    """What nobody may overlook of the model calls that the app made, each in a sentence; without
+    an error that was ``said``."""
     arms, left = (data.get("app") or {}).get("arms", ()), data["incumbent"]["name"]
-    return [said for arm in arms for said in (*_calls(arm), *_strays(arm, left), *_floods(arm))]
+    return [
+        each for arm in arms for each in (*_calls(arm, said), *_strays(arm, left), *_floods(arm))
+    ]
 
 
-def _calls(arm: Mapping[str, Any]) -> Iterator[str]:
+def _calls(arm: Mapping[str, Any], said: str = "") -> Iterator[str]:
     calls = arm.get("calls")
     if calls and calls["failed"]:
         made = count_of(calls["made"], "model call")
-        why = f"; {calls['error']}" if calls["error"] else ""
+        error = calls["error"] or ""
+        message = error.split(": ", 2)[-1]  # after how often, and of which kind
+        why = f"; {error}" if error and message not in said else ""
         yield f"{arm['name']}: {calls['failed']:,} of {made} of the app failed{why}"
 
 

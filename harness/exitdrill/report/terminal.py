@@ -31,7 +31,8 @@ def lines(report: Mapping[str, Any]) -> Iterator[str]:
     if run := app.brief(report):
         yield ""
         yield run
-        yield from app.noticed(report)
+        reasons = [each["verdict"]["reasons"] for each in report["candidates"]]
+        yield from app.noticed(report, "\n".join(reason for each in reasons for reason in each))
     if early := fixed.early(report):
         yield ""
         yield early
