@@ -88,7 +88,7 @@ def status(word: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One measured quantity, as text."""
+    """One measured quantity, as text; ``reference`` is the incumbent's figure as a number."""
 
     name: str
     label: str
@@ -100,6 +100,7 @@ class Row:
     interval: str
     noise: str
     n: str
+    reference: float | None = None
 
     @property
     def measured(self) -> bool:
@@ -122,6 +123,7 @@ def row(raw: Mapping[str, Any]) -> Row:
         interval=written.interval(raw["interval"]),
         noise=written.spread(raw["noise"]),
         n=count(raw["n"]) if raw["n"] or not _known(raw) else DOES_NOT_APPLY,
+        reference=raw["incumbent"],
     )
 
 
@@ -296,11 +298,11 @@ def _cut_short(candidate: Mapping[str, Any]) -> bool:
 
 def other_reference(judged: Gate, known: Mapping[str, Reference]) -> str | None:
     """The incumbent's figure that a candidate is compared with, where it is not the ``known``."""
-    figure = NOT_MEASURED if judged.row is None else judged.row.incumbent
     reference = known.get(judged.name)
-    if figure == NOT_MEASURED or reference is None or figure == reference.text:
+    if judged.row is None or judged.row.incumbent == NOT_MEASURED or reference is None:
         return None
-    return figure
+    same = judged.row.reference == reference.value
+    return None if same or judged.row.incumbent == reference.text else judged.row.incumbent
 
 
 def gate_counts(candidate: Mapping[str, Any]) -> str:
